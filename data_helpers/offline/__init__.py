@@ -1,1 +1,17 @@
-"""The offline stand-in: synthetic images, served as S3 would serve the real ones."""
+"""The offline stand-in: an S3 endpoint on this computer that paints the tutorial's images.
+
+It serves a bucket ``idr`` with the keys, shapes and metadata of the three IDR images. The pixels
+are synthetic: each chunk is computed when it is asked for, so nothing is downloaded and nothing
+is kept on disk.
+
+=============================  ====================================================
+``catalogue``                  which keys the bucket holds, and their metadata
+``listing``                    the keys in S3's order, without storing them
+``chunks``                     one chunk: painted, then wrapped as a Blosc frame
+``server``                     the S3 protocol
+``process``                    starts and stops the server for a notebook kernel
+``organoid``, ``embryo``, ...  one module paints one image
+=============================  ====================================================
+
+Run ``python -m data_helpers.offline --port 9000`` to start it by hand.
+"""

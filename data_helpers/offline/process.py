@@ -1,0 +1,161 @@
+"""Starts the offline stand-in for a notebook kernel, in its own process, and stops it again.
+
+The server lives as long as the kernel. It holds the other end of a pipe: when the kernel goes,
+however it goes, the pipe closes and the server ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections import deque
+from pathlib import Path
+from urllib.parse import urlsplit
+
+READY = "offline stand-in at "  # the server prints this and its address when it is ready
+PATIENCE = 30.0  # seconds; it takes about one
+
+
+class OfflineServer:
+    """An offline stand-in in a process of its own.
+
+    Parameters
+    ----------
+    delay_ms : float
+        Milliseconds the server waits before each answer.
+    patience : float
+        Seconds to wait for the server to start.
+
+    Attributes
+    ----------
+    endpoint : str
+        Address of the server, such as ``http://127.0.0.1:40123``.
+    pid : int
+        Process id of the server.
+
+    Raises
+    ------
+    RuntimeError
+        If the server does not start; the message ends with what the server said.
+    """
+
+    def __init__(self, delay_ms: float = 0, patience: float = PATIENCE) -> None:
+        self._owner = os.getpid()
+        self._said: deque[str] = deque(maxlen=20)
+        self._ready = threading.Event()
+        self.endpoint = ""
+        options = ["--port", "0", "--delay-ms", str(delay_ms), "--until-stdin-closes"]
+        self._process = subprocess.Popen(
+            # -P: a file beside the notebook cannot stand in for a module of the server.
+            [sys.executable, "-P", "-m", "data_helpers.offline", *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # the kernel's interrupt does not reach it ...
+            creationflags=_new_group_on_windows(),  # ... on Windows neither
+        )
+        self.pid = self._process.pid
+        threading.Thread(target=self._listen, daemon=True).start()
+        self._ready.wait(patience)
+        if not self.endpoint:
+            self.stop()
+            said = "\n".join(self._said) or f"nothing heard in {patience:g} s."
+            raise RuntimeError(f"The offline stand-in did not start: {said}")
+        atexit.register(self.stop)
+
+    def _listen(self) -> None:
+        """Read what the server prints, to its end, so that it never blocks or shows up."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._said.append(line.rstrip())
+            if line.startswith(READY):
+                self.endpoint = line.removeprefix(READY).strip()
+                self._ready.set()
+        self._ready.set()
+
+    def alive(self) -> bool:
+        """Tell whether the server runs; also in a forked child of the process that started it."""
+        if os.getpid() == self._owner:
+            return self._process.poll() is None
+        return _answers(self.endpoint)
+
+    def stop(self) -> None:
+        """Stop the server. Nothing happens if it has stopped, or in a forked child."""
+        if os.getpid() != self._owner:
+            return
+        atexit.unregister(self.stop)
+        assert self._process.stdin is not None
+        self._process.stdin.close()  # this is what the server waits for
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def start(delay_ms: float = 0) -> OfflineServer:
+    """Start an offline stand-in and return it when it answers; the caller may stop it."""
+    return OfflineServer(delay_ms)
+
+
+def endpoint() -> str:
+    """Return the address of this kernel's own offline stand-in, starting it if need be.
+
+    Returns
+    -------
+    str
+        Such as ``http://127.0.0.1:40123``. The same for the whole life of the kernel, unless
+        the server has died: then a new one is started.
+
+    Raises
+    ------
+    RuntimeError
+        If the server does not start.
+    """
+    global _server
+    with _lock:
+        if _server is None or not _server.alive():
+            _server = start()
+        return _server.endpoint
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of the server, where `data_helpers` is found from any folder."""
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, os.environ.get("PYTHONPATH", "")]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUTF8": "1"}
+
+
+def _new_group_on_windows() -> int:
+    if sys.platform == "win32":
+        return subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+    return 0
+
+
+def _answers(address: str) -> bool:
+    """Tell whether something listens at an address on this computer."""
+    parts = urlsplit(address)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _forget_lock() -> None:
+    """Give a forked child a lock of its own: the thread that held the old one is not in it."""
+    global _lock
+    _lock = threading.Lock()
+
+
+_server: OfflineServer | None = None
+_lock = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)
