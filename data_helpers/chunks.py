@@ -1,0 +1,196 @@
+"""One level of an image as it is stored: an array in chunks, read when it is indexed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import zarr
+from dask.base import tokenize
+from zarr.storage import StorePath
+
+from .errors import ChunkError, MalformedMetadataError, OmeZarrError
+from .store import CONCURRENCY, CarefulStore, blosc_problem
+
+SLAB_CHUNKS = 2 * CONCURRENCY
+"""Chunks fetched together by `StoredArray.read_all`, between two steps of its progress."""
+
+
+class StoredArray:
+    """One level as it is stored. **Indexing it reads**, and returns a NumPy array.
+
+    ``stored[265, 1, 494]`` fetches just the chunks that hold this plane. It can be sent to other
+    processes, since it carries an address and metadata, not pixels.
+
+    Attributes
+    ----------
+    shape, chunks : tuple of int
+        Pixels along each axis of the level, and of one chunk.
+    dtype : numpy.dtype
+        As stored, byte order included.
+    """
+
+    def __init__(self, array: zarr.Array) -> None:
+        self._array = array
+        self.shape: tuple[int, ...] = array.shape
+        self.chunks: tuple[int, ...] = array.chunks
+        self.dtype: np.dtype[Any] = array.dtype
+        self.ndim: int = array.ndim
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all pixels, uncompressed."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def nchunks(self) -> int:
+        """Number of chunks."""
+        return math.prod(
+            -(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True)
+        )
+
+    def __repr__(self) -> str:
+        return f"StoredArray(shape={self.shape}, chunks={self.chunks}, dtype={self.dtype})"
+
+    def __getitem__(self, selection: Any) -> np.ndarray:
+        """Read a part: one integer, slice or ellipsis per axis, as in NumPy.
+
+        Raises
+        ------
+        ChunkError
+            A chunk could not be fetched or decoded; the message names it.
+        AccessDeniedError
+            The endpoint denies access to a chunk.
+        """
+        try:
+            with zarr.config.set({"async.concurrency": CONCURRENCY}):
+                return np.asarray(self._array[selection])
+        except IndexError:
+            raise
+        except OmeZarrError as error:  # says it all: leave out the calls in between
+            raise error.with_traceback(None) from None
+        except Exception as error:
+            raise self._name_the_chunk(selection, error) from None
+
+    def lazy(self) -> da.Array:
+        """The level as a lazy Dask array, one block per chunk; reads nothing."""
+        return da.from_array(
+            self,
+            chunks=self.chunks,
+            name=f"level-{tokenize(str(self._array.store_path), self.shape)}",
+            asarray=False,
+            meta=np.empty((0,) * self.ndim, self.dtype),
+        )
+
+    def read_all(self, progress: Callable[[int], object] = lambda chunks: None) -> np.ndarray:
+        """Read every pixel, in slabs of some hundred chunks.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called after each slab with the number of chunks it held.
+        """
+        pixels = np.empty(self.shape, self.dtype)
+        for slab in self._slabs():
+            pixels[slab] = self[slab]
+            progress(len(list(self._chunks_of(slab))))
+        return pixels
+
+    def _slabs(self) -> Iterator[tuple[slice, ...]]:
+        """Split the array, along its leading axes, into parts of at most `SLAB_CHUNKS` chunks."""
+        room, steps = SLAB_CHUNKS, []
+        for size, chunk in reversed(list(zip(self.shape, self.chunks, strict=True))):
+            in_slab = max(1, min(-(-size // chunk), room))
+            room //= in_slab
+            steps.append(in_slab * chunk)
+        cuts = [
+            [slice(start, start + step) for start in range(0, size, step)]
+            for size, step in zip(self.shape, reversed(steps), strict=True)
+        ]
+        return itertools.product(*cuts)
+
+    def _name_the_chunk(self, selection: Any, error: Exception) -> ChunkError:
+        """Find which chunk of a selection cannot be decoded, by reading them one by one."""
+        for chunk in self._chunks_of(selection):
+            try:
+                self._array[
+                    tuple(
+                        slice(n * c, (n + 1) * c) for n, c in zip(chunk, self.chunks, strict=True)
+                    )
+                ]
+            except OmeZarrError as named:
+                return ChunkError(str(named))
+            except Exception as failure:
+                key = self._array.metadata.encode_chunk_key(chunk)
+                return ChunkError(
+                    f"Chunk {key} of {self._array.store_path} cannot be decoded "
+                    f"({str(failure) or type(failure).__name__}); the stored chunk is damaged. "
+                    "Leave it out of the selection, or try another source with choose_source(...)."
+                )
+        return ChunkError(f"{self._array.store_path} cannot be read: {error}")
+
+    def _chunks_of(self, selection: Any) -> itertools.product[tuple[int, ...]]:
+        """Grid coordinates of the chunks that a selection touches."""
+        given = selection if isinstance(selection, tuple) else (selection,)
+        if Ellipsis in given:
+            at = given.index(Ellipsis)
+            missing = self.ndim - len(given) + 1
+            given = given[:at] + (slice(None),) * missing + given[at + 1 :]
+        ranges = []
+        for axis, (size, chunk) in enumerate(zip(self.shape, self.chunks, strict=True)):
+            part = given[axis] if axis < len(given) else slice(None)
+            picked = np.atleast_1d(np.arange(size)[part])
+            ranges.append(np.unique(picked // chunk).tolist())
+        return itertools.product(*ranges)
+
+
+def open_array(store: CarefulStore, path: str, document: dict[str, Any]) -> StoredArray:
+    """Make a stored array from its metadata document, without any further request.
+
+    Parameters
+    ----------
+    store : CarefulStore
+        Store of the image.
+    path : str
+        Path of the array below the store, such as "0"; "" for the store itself.
+    document : dict
+        Content of ``.zarray`` (Zarr v2) or ``zarr.json`` (Zarr v3).
+
+    Raises
+    ------
+    MalformedMetadataError
+        The document does not describe an array that can be read.
+    """
+    where = f"{store.url}/{path}".rstrip("/")
+    try:
+        document = _tidy(document)
+        if _outer_codec(document) == "blosc":
+            store = store.checking(blosc_problem)
+        return StoredArray(zarr.Array.from_dict(StorePath(store, path), document))
+    except Exception as error:
+        raise MalformedMetadataError(
+            f"The array metadata at {where} cannot be understood "
+            f"({type(error).__name__}: {error}); open them in a browser to see what is missing."
+        ) from None
+
+
+def _tidy(document: dict[str, Any]) -> dict[str, Any]:
+    """Zarr v2 metadata as Bio-Formats writes them, in the form that the specification asks for."""
+    if document["zarr_format"] != 2:
+        return document
+    fill = document["fill_value"]
+    if isinstance(fill, str) and np.dtype(document["dtype"]).kind in "iu":
+        fill = int(fill)
+    return {**document, "fill_value": fill, "filters": document.get("filters") or None}
+
+
+def _outer_codec(document: dict[str, Any]) -> str | None:
+    """Name of the codec that made the stored bytes, the first to be undone when reading."""
+    if document["zarr_format"] == 2:
+        return (document.get("compressor") or {}).get("id")
+    codecs = document.get("codecs") or [{}]
+    return codecs[-1].get("name")

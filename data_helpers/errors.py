@@ -1,0 +1,50 @@
+"""What can go wrong, one sentence each: what was asked, where, what was found, what to try."""
+
+from __future__ import annotations
+
+
+class OmeZarrError(Exception):
+    """The parent of every error this package raises on purpose.
+
+    In a notebook it is shown as its one sentence, without the stack of library calls behind it.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython asks an exception for this method before it draws a traceback.
+        return [f"{type(self).__name__}: {self}"]
+
+
+class ImageNotFoundError(OmeZarrError):
+    """No image with this id at the source in use."""
+
+
+class LevelNotFoundError(OmeZarrError):
+    """The image has no such resolution level."""
+
+
+class NoLabelsError(OmeZarrError):
+    """The image has no label image, or not the one asked for."""
+
+
+class NotOmeZarrError(OmeZarrError):
+    """There is something at this address, or nothing at all, but no OME-Zarr image."""
+
+
+class EndpointUnreachableError(OmeZarrError):
+    """The endpoint gives no usable answer."""
+
+
+class AccessDeniedError(OmeZarrError):
+    """The endpoint answers "forbidden"."""
+
+
+class MalformedMetadataError(OmeZarrError):
+    """The metadata are there but cannot be understood."""
+
+
+class ChunkError(OmeZarrError):
+    """A chunk exists but cannot be fetched or decoded."""
+
+
+class TooLargeError(OmeZarrError):
+    """More pixels were asked for than fit in memory."""

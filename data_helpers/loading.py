@@ -1,0 +1,135 @@
+"""The three functions that load an image by its IDR id."""
+
+from __future__ import annotations
+
+import sys
+
+import dask.array as da
+import numpy as np
+from tqdm import tqdm
+
+from .chunks import StoredArray
+from .errors import TooLargeError
+from .multiscale import Multiscale, find_multiscale, human_bytes
+from .sources import Source
+
+MAX_BYTES = 2 * 1024**3
+"""`load_binary_from_s3_with_data` refuses to load more than this: 2 GiB."""
+
+
+def load_binary_from_s3(
+    image_id: int | str, resolution: str | int = "0", *, source: str | Source | None = None
+) -> da.Array:
+    """Open one level of an image as a lazy array; reads metadata only.
+
+    Parameters
+    ----------
+    image_id : int or str
+        IDR image id, such as 6001247.
+    resolution : str or int
+        Path of the level ("4") or its index (4); "0" is the finest.
+    source : str, optional
+        Where to read from; the source in use if left out. See `choose_source`.
+
+    Returns
+    -------
+    dask.array.Array
+        Lazy, axes in storage order (t, c, z, y, x), one block per chunk, dtype as stored. Pixels
+        are read when something is computed from it.
+
+    Raises
+    ------
+    ImageNotFoundError, LevelNotFoundError
+        There is no such image, or no such level; the message lists those that exist.
+    """
+    return find_multiscale(image_id, source=source).level(resolution)
+
+
+def load_binary_from_s3_with_data(
+    image_id: int | str, resolution: str | int = "0", *, source: str | Source | None = None
+) -> np.ndarray:
+    """Load all pixels of one level into memory.
+
+    Says first how many chunks and megabytes are coming, then shows a progress bar.
+
+    Parameters
+    ----------
+    image_id : int or str
+        IDR image id, such as 6001247.
+    resolution : str or int
+        Path of the level ("4") or its index (4); "0" is the finest.
+    source : str, optional
+        Where to read from; the source in use if left out. See `choose_source`.
+
+    Returns
+    -------
+    numpy.ndarray
+        All pixels, axes in storage order (t, c, z, y, x), dtype as stored.
+
+    Raises
+    ------
+    TooLargeError
+        The level is larger than `MAX_BYTES` (2 GiB); the message names a level that fits.
+    ChunkError
+        A chunk could not be fetched or decoded.
+    """
+    image = find_multiscale(image_id, source=source)
+    array = image.array(resolution)
+    if array.nbytes > MAX_BYTES:
+        raise _too_large(image, resolution, array)
+    print(f"Loading {array.nchunks:,} chunks, {human_bytes(array.nbytes)} uncompressed.")
+    with _chunk_bar(array.nchunks) as bar:
+        return array.read_all(bar.update)
+
+
+def load_labels_from_s3(
+    image_id: int | str, resolution: str | int = "0", *, source: str | Source | None = None
+) -> da.Array:
+    """Open the label image that belongs to one level of an image; reads metadata only.
+
+    Parameters
+    ----------
+    image_id : int or str
+        IDR image id, such as 6001247.
+    resolution : str or int
+        Level of the *image*; the label level of the same scale is opened.
+    source : str, optional
+        Where to read from; the source in use if left out. See `choose_source`.
+
+    Returns
+    -------
+    dask.array.Array
+        Lazy label image, 0 for background. Its channel axis has length 1 whatever the image's.
+
+    Raises
+    ------
+    NoLabelsError
+        The image has no labels, or none at the scale of this level.
+    """
+    return find_multiscale(image_id, source=source).label_array(resolution).lazy()
+
+
+def _chunk_bar(chunks: int) -> tqdm:
+    """A progress bar that counts chunks; no rates, so that it looks the same in every run."""
+    return tqdm(
+        total=chunks,
+        file=sys.stdout,
+        ascii=" #",
+        ncols=60,
+        mininterval=0,
+        bar_format="Chunks |{bar}| {n_fmt} of {total_fmt}",
+    )
+
+
+def _too_large(image: Multiscale, resolution: str | int, array: StoredArray) -> TooLargeError:
+    fitting = [
+        f"{path!r} ({human_bytes(level.nbytes)})"
+        for path, level in zip(image.paths, image.arrays, strict=True)
+        if level.nbytes <= MAX_BYTES
+    ]
+    advice = f"level {fitting[0]} fits" if fitting else "no level of it fits"
+    return TooLargeError(
+        f"Level {resolution!r} of {image.title} is {human_bytes(array.nbytes)}, more than the limit "
+        f"of {human_bytes(MAX_BYTES)} for loading at once; {advice}, or open it lazily with "
+        "load_binary_from_s3 and compute only the part you need."
+    )

@@ -1,0 +1,335 @@
+"""The one place that makes a store: time-outs, retries, and what each kind of answer means.
+
+Zarr asks a *store* for one key at a time ("4/0.0.0.0.0") and gets bytes, or nothing. This store
+asks an fsspec file system and adds care:
+
+* every request has a time-out, and is tried again a few times, more slowly each time, when the
+  endpoint is busy (429, 5xx) or the connection drops;
+* 404 means "no such key", which for a chunk means that it is empty;
+* every other failure is an error that names the key. A chunk is never silently zeros.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import fsspec
+from fsspec.asyn import AsyncFileSystem
+from zarr.abc.store import (
+    ByteRequest,
+    OffsetByteRequest,
+    RangeByteRequest,
+    Store,
+    SuffixByteRequest,
+)
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+from zarr.core.sync import sync
+
+from .errors import (
+    AccessDeniedError,
+    ChunkError,
+    EndpointUnreachableError,
+    MalformedMetadataError,
+    OmeZarrError,
+)
+
+CONCURRENCY = 64
+"""Requests in flight when many chunks are read at once."""
+
+ATTEMPTS = 4
+"""How often one key is asked for before giving up."""
+
+FIRST_PAUSE = 0.25
+"""Seconds before the second attempt; each later pause is twice as long."""
+
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 30.0
+TOTAL_SECONDS = 300.0
+"""Longest wait for a connection, for the next bytes, and for one whole answer."""
+
+METADATA_NAMES = (".zattrs", ".zarray", ".zgroup", "zarr.json")
+
+_RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+Check = Callable[[bytes], str | None]
+
+
+class IncompleteAnswerError(Exception):
+    """An answer arrived whole but holds too few bytes; worth asking again."""
+
+
+class CarefulStore(Store):
+    """A read-only Zarr store over https, http or a local folder.
+
+    Parameters
+    ----------
+    url : str
+        Address of the image: ``https://host/bucket/key`` or a local folder.
+    check : callable, optional
+        Looks at the bytes of every whole chunk and returns what is wrong with them, or None.
+    """
+
+    supports_writes = False
+    supports_deletes = False
+    supports_listing = False
+
+    def __init__(self, url: str, check: Check | None = None) -> None:
+        super().__init__(read_only=True)
+        self.url = url.rstrip("/")
+        self.check = check
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CarefulStore) and self.url == other.url
+
+    def __hash__(self) -> int:
+        return hash(self.url)
+
+    def __repr__(self) -> str:
+        return f"CarefulStore({self.url!r})"
+
+    __str__ = __repr__
+
+    def below(self, path: str) -> CarefulStore:
+        """The store of a folder below this one, such as ``labels/0``."""
+        return CarefulStore(f"{self.url}/{path}")
+
+    def checking(self, check: Check) -> CarefulStore:
+        """The same store, which also checks every whole chunk."""
+        return CarefulStore(self.url, check)
+
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        """Fetch one key, or None where the endpoint says that there is no such key.
+
+        Raises
+        ------
+        AccessDeniedError
+            The endpoint answers 401 or 403.
+        EndpointUnreachableError
+            A metadata key could not be fetched in several attempts.
+        ChunkError
+            A chunk could not be fetched whole in several attempts.
+        """
+        data = await self._fetch(key, byte_range)
+        if data is None:
+            return None
+        return (prototype or default_buffer_prototype()).buffer.from_bytes(data)
+
+    async def _fetch(self, key: str, byte_range: ByteRequest | None = None) -> bytes | None:
+        """Ask for a key up to `ATTEMPTS` times, pausing longer each time."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self._fetch_once(key, byte_range)
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                return None
+            except Exception as error:
+                if attempt == ATTEMPTS or not _worth_retrying(error):
+                    raise self._explain(key, error, attempt) from None
+            await asyncio.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    async def _fetch_once(self, key: str, byte_range: ByteRequest | None) -> bytes:
+        file_system, path = _file_system(self.url), f"{self.url}/{key}" if key else self.url
+        if isinstance(byte_range, RangeByteRequest):
+            start, end = byte_range.start, byte_range.end
+            data: bytes = await file_system._cat_file(path, start=start, end=end)
+            if len(data) > end - start:  # the endpoint ignored the range and sent everything
+                data = data[start:end]
+            if len(data) < end - start:
+                raise IncompleteAnswerError(f"{len(data)} of {end - start} bytes")
+            return data
+        if isinstance(byte_range, SuffixByteRequest):
+            data = await file_system._cat_file(path, start=-byte_range.suffix)
+            return data[-byte_range.suffix :]
+        data = await file_system._cat_file(path)
+        if isinstance(byte_range, OffsetByteRequest):
+            return data[byte_range.offset :]
+        problem = self.check(data) if self.check and not _is_metadata(key) else None
+        if problem:
+            raise IncompleteAnswerError(problem)
+        return data
+
+    def _explain(self, key: str, error: Exception, attempts: int) -> OmeZarrError:
+        """One sentence for a request that failed for good."""
+        where = f"{self.url}/{key}"
+        denied = _status(error) in (401, 403) or isinstance(error, PermissionError)
+        if denied:
+            what = "Metadata" if _is_metadata(key) else "Chunk"
+            return AccessDeniedError(
+                f"{what} {where} cannot be read: the endpoint denies access (403). Check the "
+                "address, or ask whoever keeps the image whether it is public."
+            )
+        tried = f"after {attempts} attempts" if attempts > 1 else "at the first attempt"
+        if _is_metadata(key):
+            return EndpointUnreachableError(
+                f"{where} could not be read {tried}: {_reason(error)}. Check the address and the "
+                'network, or work on with choose_source("offline").'
+            )
+        return ChunkError(
+            f"Chunk {key} of {self.url} could not be fetched {tried}: {_reason(error)}. "
+            "Run the cell again; if it fails again, try another source with choose_source(...)."
+        )
+
+    def read_json(self, keys: Iterable[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        """Fetch several metadata documents at once.
+
+        Parameters
+        ----------
+        keys : iterable of str
+            Such as ``["0/.zarray", "1/.zarray"]``.
+
+        Returns
+        -------
+        documents : dict of str to dict
+            Only the documents that exist.
+        denied : list of str
+            Keys answered with 403. Some endpoints answer so for a key that does not exist,
+            therefore they are left to the caller to judge.
+
+        Raises
+        ------
+        MalformedMetadataError
+            A document is not a JSON object.
+        EndpointUnreachableError
+            No usable answer for one of the keys.
+        """
+        keys = list(keys)
+        answers = sync(self._fetch_all(keys))
+        documents, denied = {}, []
+        for key, answer in zip(keys, answers, strict=True):
+            if isinstance(answer, AccessDeniedError):
+                denied.append(key)
+            elif isinstance(answer, BaseException):
+                raise answer
+            elif answer is not None:
+                documents[key] = _parse_json(answer, f"{self.url}/{key}")
+        return documents, denied
+
+    async def _fetch_all(self, keys: list[str]) -> list[bytes | BaseException | None]:
+        return await asyncio.gather(*map(self._fetch, keys), return_exceptions=True)
+
+    # What follows completes Zarr's store interface: this one reads single keys, nothing else.
+
+    async def get_partial_values(
+        self,
+        prototype: BufferPrototype,
+        key_ranges: Iterable[tuple[str, ByteRequest | None]],
+    ) -> list[Buffer | None]:
+        """Fetch parts of several keys at once."""
+        parts = (self.get(key, prototype, byte_range) for key, byte_range in key_ranges)
+        return list(await asyncio.gather(*parts))
+
+    async def exists(self, key: str) -> bool:
+        """Whether the endpoint has this key."""
+        return await self._fetch(key) is not None
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Refused: the store is read-only."""
+        raise PermissionError(f"{self!r} is read-only")
+
+    async def delete(self, key: str) -> None:
+        """Refused: the store is read-only."""
+        raise PermissionError(f"{self!r} is read-only")
+
+    def list(self) -> AsyncIterator[str]:
+        """Refused: over https there is no listing; levels are found through the metadata."""
+        raise NotImplementedError(f"{self!r} cannot be listed")
+
+    def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """Refused, as `list`."""
+        return self.list()
+
+    def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Refused, as `list`."""
+        return self.list()
+
+
+class _LocalFiles:
+    """Reads local files the way fsspec's http file system reads remote ones."""
+
+    async def _cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
+        data = await asyncio.to_thread(Path(path).read_bytes)
+        return data[start:end]
+
+
+def _file_system(url: str) -> AsyncFileSystem | _LocalFiles:
+    """The fsspec file system for an address; fsspec keeps one per process and reuses it."""
+    if not url.startswith(("http://", "https://")):
+        return _LocalFiles()
+    timeout = aiohttp.ClientTimeout(
+        total=TOTAL_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
+    )
+    use_proxy = urlsplit(url).hostname not in _LOOPBACK
+    return fsspec.filesystem(
+        "http", asynchronous=True, client_kwargs={"timeout": timeout, "trust_env": use_proxy}
+    )
+
+
+def blosc_problem(data: bytes) -> str | None:
+    """Say what is wrong with a Blosc frame, judged by its header, or None.
+
+    The Blosc decoder does not notice when the end of a frame is missing and returns rubbish, so
+    the length that the header declares is compared with what arrived.
+    """
+    if len(data) < 16:
+        return f"{len(data)} bytes are too few for a compressed chunk"
+    declared = int.from_bytes(data[12:16], "little")
+    if declared > len(data):
+        return f"it is cut short ({len(data):,} of {declared:,} bytes) or not a Blosc chunk"
+    return None
+
+
+def _is_metadata(key: str) -> bool:
+    return key.rsplit("/", 1)[-1] in METADATA_NAMES
+
+
+def _status(error: Exception) -> int | None:
+    return error.status if isinstance(error, aiohttp.ClientResponseError) else None
+
+
+def _worth_retrying(error: Exception) -> bool:
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.status in _RETRY_STATUS
+    if isinstance(error, aiohttp.InvalidURL | PermissionError):
+        return False
+    return isinstance(error, aiohttp.ClientError | OSError | IncompleteAnswerError)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"the endpoint answers {error.status} ({error.message})"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no connection to {error.host}:{error.port}"
+    if isinstance(error, aiohttp.ClientError | ConnectionError):
+        return f"the connection was lost ({type(error).__name__})"
+    return str(error) or type(error).__name__
+
+
+def _parse_json(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        document = json.loads(data)
+    except ValueError as error:
+        raise MalformedMetadataError(
+            f"The metadata at {where} are not valid JSON ({error}); a login page or a broken "
+            "upload looks like this: open the address in a browser to see."
+        ) from None
+    if not isinstance(document, dict):
+        raise MalformedMetadataError(
+            f"The metadata at {where} should be a JSON object but are a "
+            f"{type(document).__name__}; open the address in a browser to see."
+        )
+    return document
