@@ -129,7 +129,7 @@ def _too_large(image: Multiscale, resolution: str | int, array: StoredArray) -> 
     ]
     advice = f"level {fitting[0]} fits" if fitting else "no level of it fits"
     return TooLargeError(
-        f"Level {resolution!r} of {image.title} is {human_bytes(array.nbytes)}, more than the limit "
-        f"of {human_bytes(MAX_BYTES)} for loading at once; {advice}, or open it lazily with "
+        f"Level {resolution!r} of {image.title} is {human_bytes(array.nbytes)}, more than the "
+        f"limit of {human_bytes(MAX_BYTES)} for loading at once; {advice}, or open it lazily with "
         "load_binary_from_s3 and compute only the part you need."
     )

@@ -139,7 +139,7 @@ class Multiscale:
 
     @cached_property
     def arrays(self) -> list[StoredArray]:
-        """The levels as stored, finest first. **Indexing one of them reads pixels.**"""
+        """The levels as stored, finest first; **indexing one of them reads pixels**."""
         return self._open(self.paths)
 
     @cached_property
@@ -547,10 +547,7 @@ def _times(sizes: Sequence[int]) -> str:
 
 def human_bytes(count: float) -> str:
     """Bytes as people say them: ``human_bytes(54_600_000)`` is "54.6 MB"."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            break
-        count /= 1000
-    else:
-        unit = "TB"
-    return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
+    units = ["TB", "GB", "MB", "kB", "bytes"]
+    while count >= 1000 and len(units) > 1:
+        count, _ = count / 1000, units.pop()
+    return f"{count:.0f} bytes" if units[-1] == "bytes" else f"{count:.3g} {units[-1]}"
