@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+"""Set the tutorial up and start it, with nothing but Python 3.11 to 3.13.
+
+python3 run.py              the same as: python3 run.py lab
+python3 run.py lab          install what the notebooks need, open JupyterLab on notebook 01
+                            (--no-browser: print the address only; --port N: use this port)
+python3 run.py setup        install only
+python3 run.py test         install what the tests need too, then run every check and test
+python3 run.py python ...   run the test environment's Python, e.g. on tools/NAME.py
+
+There are two environments: .venv holds requirements/lab.txt, and .venv-test requirements/test.txt:
+the same versions plus the test tools. A shared one would grow with the first test run, and the
+learner's set would not stay lean. Both may be deleted at any time.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+NOTEBOOK = "notebooks/01_what_is_ome_zarr.ipynb"
+OLDEST, NEWEST = (3, 11), (3, 13)
+ENVIRONMENTS = {"lab": (".venv", 900), "test": (".venv-test", 1600)}  # folder, megabytes needed
+NEWS = "@jupyterlab/apputils-extension:notification"
+NO_NEWS = {NEWS: {"fetchNews": "false", "checkForUpdates": False}}
+# What pip and venv say (a pattern), and what it means for somebody who has never met them.
+PROBLEMS = {
+    "No space left|Errno 28": "The disk is full: free 2 GB and run the same command again.",
+    "DO NOT MATCH THE HASHES": "A download differs from the lock: run the same command again, "
+    "and report it if it stays.",
+    "NewConnection|NameResolution|Timeout|ProxyError|SSLError|Max retries": "The package index "
+    "cannot be reached: check the network and pip's proxy settings, and try again.",
+    "No matching distribution": "There is no ready-made package for this computer: "
+    "use a 64-bit Python 3.11 to 3.13.",
+    "ensurepip": "Python's venv module is incomplete: on Debian or Ubuntu run "
+    "'sudo apt install python3-venv', then the same command again.",
+    "Errno 13|Access is denied|WinError 5": "A file is in use or protected: "
+    "close every JupyterLab that runs from this folder and run the same command again.",
+}
+
+
+class SetupError(Exception):
+    """The set-up cannot go on; the message is one sentence with what to try."""
+
+
+def explain(output: str) -> str:
+    for pattern, advice in PROBLEMS.items():
+        if re.search(pattern, output):
+            return advice
+    return "The set-up failed, see above: run the same command again, and report it if it stays."
+
+
+def check_python(version: tuple = sys.version_info[:2]) -> None:
+    if not OLDEST <= version <= NEWEST:
+        age = "too old" if version < OLDEST else "newer than the locked packages"
+        raise SetupError(
+            "Python {}.{} is {}: install 3.11, 3.12 or 3.13 (python.org has them) and "
+            "start run.py with it, for example: python3.13 run.py".format(*version, age)
+        )
+    if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
+        raise SetupError(explain("ensurepip"))
+
+
+def child_environment() -> dict:
+    """Return the user's environment without what would lead Python or pip out of the venv.
+
+    The network settings of pip (index, proxy, certificates) stay the user's.
+    """
+    env = dict(os.environ)
+    for name in ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "MPLBACKEND"):
+        env.pop(name, None)
+    for name in ("TARGET", "PREFIX", "ROOT", "CONSTRAINT", "NO_BINARY", "DRY_RUN"):
+        env.pop("PIP_" + name, None)
+    env.update(PYTHONNOUSERSITE="1", PIP_USER="0", PIP_REQUIRE_VIRTUALENV="0", PIP_NO_INPUT="1")
+    env["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    home = os.path.expanduser("~")
+    if not (os.path.isdir(home) and os.access(home, os.W_OK)):
+        env["HOME"] = str(ROOT / ".home")  # Jupyter needs a home that it can write to
+        os.makedirs(env["HOME"], exist_ok=True)
+    return env
+
+
+def venv_python(folder: Path) -> Path:
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def stamp_text(lock: Path) -> str:
+    """Return what a finished environment was made from: change any of it and it is made anew."""
+    text = lock.read_bytes().replace(b"\r\n", b"\n")
+    digest = hashlib.sha256(text).hexdigest()
+    return json.dumps({"lock": digest, "python": sys.version_info[:2], "root": str(ROOT)})
+
+
+def is_ready(folder: Path, stamp: str) -> bool:
+    """Say whether an earlier run finished this environment and its Python still starts."""
+    try:
+        if (folder / "finished.json").read_text(encoding="utf-8") != stamp:
+            return False
+        code = "import sys; sys.exit(str(sys.version_info[:2]) != sys.argv[1])"
+        command = [str(venv_python(folder)), "-I", "-S", "-c", code, str(sys.version_info[:2])]
+        return subprocess.call(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
+    except (OSError, ValueError):
+        return False
+
+
+def quietly(command: list, total: int = 0) -> None:
+    """Run a step of the set-up; show a count while it works and its words only if it fails."""
+    said, count = [], 0
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, env=child_environment(), cwd=str(ROOT), **pipes) as process:
+        for raw in process.stdout:
+            said.append(raw.decode("utf-8", "replace"))
+            count += said[-1].startswith(("Collecting", "Ignoring"))
+            if total and sys.stdout.isatty():
+                stage = "unpacking" if said[-1].startswith("Installing") else f"{count} of {total}"
+                print(f"\r  packages: {stage} ...    ", end="", flush=True)
+    if process.returncode:
+        print("\n" + "".join(said[-15:]))
+        raise SetupError(explain("".join(said)))
+
+
+def ensure(group: str) -> Path:
+    """Return the Python of a finished environment, making or mending it first where needed.
+
+    An environment without a valid stamp (interrupted, of another lock or Python, moved) is made
+    from scratch: after an interruption pip may take a half-copied package for an installed one.
+    """
+    check_python()
+    name, need = ENVIRONMENTS[group]
+    folder, lock = ROOT / name, ROOT / "requirements" / f"{group}.txt"
+    python, stamp = venv_python(folder), stamp_text(lock)
+    if is_ready(folder, stamp):
+        return python
+    print(f"Making {name} (about {need} MB, takes minutes, later starts skip it)", flush=True)
+    if folder.exists():
+        (folder / "finished.json").unlink(missing_ok=True)
+        shutil.rmtree(str(folder))
+    free = shutil.disk_usage(str(ROOT)).free // 1_000_000
+    if free < need:
+        raise SetupError(f"Only {free} MB of disk are free: free {need} MB and try again.")
+    # The base Python, should run.py itself have been started with a Python of the old folder.
+    base = getattr(sys, "_base_executable", None) or sys.executable
+    quietly([base, "-m", "venv", str(folder)])
+    # Wheels only: nothing is built, so no compiler is needed and nothing without a hash comes in.
+    pip = [str(python), "-m", "pip", "install", "--require-hashes", "--no-deps", "-r", str(lock)]
+    total = len(re.findall(r"^\S+==", lock.read_text(encoding="utf-8"), re.MULTILINE))
+    quietly([*pip, "--only-binary", ":all:", "--progress-bar", "off"], total)
+
+    # The repository becomes importable. An import line, because it can be plain ASCII: some Pythons
+    # read .pth files in the system's encoding, in which a folder's name may not be written.
+    write = "import pathlib, sys, sysconfig; folder = sysconfig.get_path('purelib'); "
+    write += "pathlib.Path(folder, 'ome_zarr_tutorial.pth').write_text(sys.argv[1])"
+    quietly([str(python), "-I", "-c", write, f"import sys; sys.path.append({str(ROOT)!a})"])
+    settings = folder / "share" / "jupyter" / "lab" / "settings"
+    settings.mkdir(parents=True, exist_ok=True)
+    (settings / "overrides.json").write_text(json.dumps(NO_NEWS), encoding="utf-8")
+    (folder / "finished.json").write_text(stamp, encoding="utf-8")  # last: what it says is true
+    print(f"\r{name} is ready.          ", flush=True)
+    return python
+
+
+def lab_command(python: Path, no_browser: bool, port: int) -> list:
+    """Return the call of JupyterLab: loopback only; its token stays on, as it is by default."""
+    command = [str(python), "-m", "jupyterlab", "-y"]  # -y: Ctrl-C ends it without a question
+    command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={ROOT}"]
+    command += [f"--LabApp.default_url=/lab/tree/{NOTEBOOK}"]
+    command += (["--no-browser"] if no_browser else []) + ([f"--port={port}"] if port else [])
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command += ["--allow-root"]  # in a container there is often nobody else
+    return command
+
+
+def hand_over(command: list) -> int:
+    """Become the command (or, on Windows, wait for it), so that Ctrl-C and signals reach it."""
+    sys.stdout.flush()
+    if os.name != "nt":
+        os.execve(command[0], command, child_environment())
+    with subprocess.Popen(command, env=child_environment()) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                pass  # Ctrl-C went to the command too: let it end in its own way
+
+
+def test_steps(python: Path) -> list:
+    """Return (name, command, extra environment) of every check, the quick ones first."""
+    call = [str(python), "-m"]
+    pytest = [*call, "pytest", "-n", "2", "--dist", "loadfile"]
+    nbval = ["--nbval", "--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
+    nbval += ["--nbval-cell-timeout", "120", "--timeout", "300", "notebooks"]
+    return [
+        ("ruff check", [*call, "ruff", "check", "."], {}),
+        ("ruff format", [*call, "ruff", "format", "--check", "."], {}),
+        ("mypy", [*call, "mypy"], {}),
+        ("notebooks", [*pytest, *nbval], {"OME_ZARR_SOURCE": "offline"}),
+        ("unit tests", [*pytest, "--cov", "--cov-report=term"], {}),
+    ]
+
+
+def run_tests(python: Path) -> int:
+    """Run every step, also after a failure, and end with a summary; 0 only if all went well."""
+    codes = {}
+    for name, command, extra in test_steps(python):
+        print(f"\n--- {name} ---", flush=True)
+        env = {**child_environment(), **extra}
+        codes[name] = subprocess.run(command, cwd=str(ROOT), env=env).returncode
+    print("\n--- summary ---")
+    for name, code in codes.items():
+        print(f"{name:12} {'ok' if code == 0 else f'FAILED (exit code {code})'}")
+    return int(any(codes.values()))
+
+
+def main(arguments: list) -> int:
+    if arguments[:1] == ["python"]:
+        return hand_over([str(ensure("test")), *arguments[1:]])
+    usage = "run.py [lab [--no-browser] [--port N] | setup | test | python ...]"
+    parser = argparse.ArgumentParser(
+        usage=usage, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", nargs="?", default="lab", choices=["lab", "setup", "test"])
+    parser.add_argument("--no-browser", action="store_true", help="print JupyterLab's address only")
+    parser.add_argument("--port", type=int, default=0, help="JupyterLab's port")
+    options = parser.parse_args(arguments)
+    if options.command != "lab" and (options.no_browser or options.port):
+        parser.error("--no-browser and --port belong to the command lab")
+    if options.command == "test":
+        return run_tests(ensure("test"))
+    python = ensure("lab")
+    if options.command == "setup":
+        print("Start the tutorial with: python3 run.py")
+        return 0
+    print("Starting JupyterLab; Ctrl-C ends it.", flush=True)
+    return hand_over(lab_command(python, options.no_browser, options.port))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except SetupError as error:
+        sys.exit(f"\n{error}")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. Run the same command to go on.")
+    except OSError as error:
+        sys.exit(f"\n{error}\n{explain(str(error))}")
