@@ -28,11 +28,11 @@ def mix(h: ArrayLike) -> NDArray[np.uint32]:
     numpy.ndarray
         uint32, the same shape.
     """
-    h = np.asarray(h).astype(np.uint32)
+    bits: Any = np.asarray(h).astype(np.uint32)
     with np.errstate(over="ignore"):  # wrapping round at 2**32 is what we want
-        h = (h ^ (h >> np.uint32(16))) * np.uint32(0x21F0AAAD)
-        h = (h ^ (h >> np.uint32(15))) * np.uint32(0xD35A2D97)
-        return np.asarray(h ^ (h >> np.uint32(15)), dtype=np.uint32)
+        bits = (bits ^ (bits >> np.uint32(16))) * np.uint32(0x21F0AAAD)
+        bits = (bits ^ (bits >> np.uint32(15))) * np.uint32(0xD35A2D97)
+        return np.asarray(bits ^ (bits >> np.uint32(15)), dtype=np.uint32)
 
 
 def hash_points(*coordinates: ArrayLike, seed: int = 0) -> NDArray[np.uint32]:
