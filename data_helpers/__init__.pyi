@@ -15,6 +15,7 @@ from .errors import TooLargeError as TooLargeError
 from .loading import load_binary_from_s3 as load_binary_from_s3
 from .loading import load_binary_from_s3_with_data as load_binary_from_s3_with_data
 from .loading import load_labels_from_s3 as load_labels_from_s3
+from .meter import request_meter as request_meter
 from .multiscale import Multiscale as Multiscale
 from .multiscale import open_multiscale as open_multiscale
 from .sources import IMAGES as IMAGES

@@ -39,6 +39,7 @@ from .errors import (
     MalformedMetadataError,
     OmeZarrError,
 )
+from .meter import count_bytes, count_request
 
 CONCURRENCY = 64
 """Requests in flight when many chunks are read at once."""
@@ -141,19 +142,19 @@ class CarefulStore(Store):
         raise AssertionError("unreachable")  # pragma: no cover
 
     async def _fetch_once(self, key: str, byte_range: ByteRequest | None) -> bytes:
-        file_system, path = _file_system(self.url), f"{self.url}/{key}" if key else self.url
+        path = f"{self.url}/{key}" if key else self.url
         if isinstance(byte_range, RangeByteRequest):
             start, end = byte_range.start, byte_range.end
-            data: bytes = await file_system._cat_file(path, start=start, end=end)
+            data = await _read(path, start, end)
             if len(data) > end - start:  # the endpoint ignored the range and sent everything
                 data = data[start:end]
             if len(data) < end - start:
                 raise IncompleteAnswerError(f"{len(data)} of {end - start} bytes")
             return data
         if isinstance(byte_range, SuffixByteRequest):
-            data = await file_system._cat_file(path, start=-byte_range.suffix)
+            data = await _read(path, -byte_range.suffix)
             return data[-byte_range.suffix :]
-        data = await file_system._cat_file(path)
+        data = await _read(path)
         if isinstance(byte_range, OffsetByteRequest):
             return data[byte_range.offset :]
         problem = self.check(data) if self.check and not _is_metadata(key) else None
@@ -256,18 +257,19 @@ class CarefulStore(Store):
         return self.list()
 
 
-class _LocalFiles:
-    """Reads local files the way fsspec's http file system reads remote ones."""
+async def _read(path: str, start: int | None = None, end: int | None = None) -> bytes:
+    """Read a remote object or a local file, or a part of it, and count what it cost."""
+    count_request()
+    if path.startswith(("http://", "https://")):
+        data: bytes = await _http(path)._cat_file(path, start=start, end=end)
+    else:
+        data = (await asyncio.to_thread(Path(path).read_bytes))[start:end]
+    count_bytes(len(data))
+    return data
 
-    async def _cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
-        data = await asyncio.to_thread(Path(path).read_bytes)
-        return data[start:end]
 
-
-def _file_system(url: str) -> AsyncFileSystem | _LocalFiles:
+def _http(url: str) -> AsyncFileSystem:
     """The fsspec file system for an address; fsspec keeps one per process and reuses it."""
-    if not url.startswith(("http://", "https://")):
-        return _LocalFiles()
     timeout = aiohttp.ClientTimeout(
         total=TOTAL_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
     )
