@@ -1,8 +1,8 @@
 """Paint the synthetic stand-in of image 9822152: an electron micrograph of an infected organoid.
 
-Nothing is stored: ``paint`` works out any rectangle of any level when it is asked for. All sizes are
-in pixels of level 0, about a nanometre each, and every element of the tissue has one function. An
-element that is smaller than a pixel of the level fades into its mean, so that the levels agree.
+Nothing is stored: ``paint`` works out any rectangle of any level when it is asked for. All sizes
+are in pixels of level 0, about a nanometre each, and every element of the tissue has one function.
+An element that is smaller than a pixel of the level fades into its mean, so that levels agree.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ _VESICLE = 4900.0
 _VILLUS = 3600.0
 _VIRION = 2900.0
 
+# Vesicles are of a kind between 0 and 1: clear, then double-walled, then dense.
+_CLEAR = 0.6
+_DOUBLE = 0.8
+
 
 class Fields(NamedTuple):
     """`Tissue` for each pixel (float32), and the distance from the nearest lateral membrane."""
@@ -47,6 +51,7 @@ class Fields(NamedTuple):
     s: Pixels
     width: Pixels
     nucleus: Pixels
+    nucleolus: Pixels
     lateral: Pixels
 
 
@@ -116,18 +121,20 @@ def _paint_strip(w: Window, scene: Scene) -> Pixels:
     f = _fields(w, scene)
     cloud = textures.cloud().read(w)
     grain = textures.grain().read(w)
-    grey = _background(f, cloud, grain)
-    surface, villi = _apical_surface(w, f, cloud)
-    inside = np.minimum(_edge(surface, w), _edge(-f.basal, w))
+    grey = _background(w, f, cloud, grain)
+    surface, axis = _apical_surface(w, f, cloud)
+    inside = np.minimum(_cover(surface, f, w), _edge(-f.basal, w))
     if inside.any():
         cell = _cytoplasm(f, cloud, grain)
-        _organelles(cell, w, scene, f, grain)
+        _reticulum(cell, w, f, cloud, grain)
+        _mitochondria(cell, w, scene, grain)
+        _villi(cell, w, f, axis, grain)
         _nucleus(cell, w, f, cloud, grain)
-        _lateral_membrane(cell, w, f)
+        _lateral_membrane(cell, w, f, cloud)
         _tint(grey, inside, cell)
         _tint(grey, _line(surface, 9, w), _MEMBRANE)
         _tint(grey, _line(f.basal, 9, w) * _edge(surface, w), _MEMBRANE)
-        del villi
+    _vesicles(grey, w, scene, f, grain)
     _virions(grey, w, scene, grain)
     return grey
 
@@ -140,7 +147,9 @@ def _scene(w: Window) -> Scene:
     step, at = (_NODE, 0.0) if w.pixel < _NODE else (w.pixel, 0.5)
     rows = Steps.between(w.y0, w.y1, w.pixel, step, at)
     columns = Steps.between(w.x0, w.x1, w.pixel, step, at)
-    nodes = tissue((rows.samples[:, None] + at) * step, (columns.samples[None, :] + at) * step)
+    y = (rows.samples[:, None] + at).astype(np.float64) * step
+    x = (columns.samples[None, :] + at).astype(np.float64) * step
+    nodes = tissue(y, x)
     mitochondria = vesicles = virions = None
     cells = nodes.apical.max() > -_NODE and nodes.basal.max() > -_NODE
     if cells and w.pixel < 512:
@@ -163,11 +172,14 @@ def _fields(w: Window, scene: Scene) -> Fields:
         interpolate(field.astype(np.float32), rows, scene.columns)
         for field in (n.apical, n.basal, n.width)
     )
-    nucleus = interpolate(np.minimum(n.nucleus, 4000.0).astype(np.float32), rows, scene.columns)
+    nucleus, nucleolus = (
+        interpolate(np.minimum(field, 4000.0).astype(np.float32), rows, scene.columns)
+        for field in (n.nucleus, n.nucleolus)
+    )
     s = _unrolled(n.s, rows, scene.columns)
     fraction = s - np.floor(s)
     lateral = (np.float32(0.5) - np.abs(fraction - np.float32(0.5))) * width
-    return Fields(apical, basal, s, width, nucleus, lateral)
+    return Fields(apical, basal, s, width, nucleus, nucleolus, lateral)
 
 
 def _unrolled(s: NDArray[np.float64], rows: Steps, columns: Steps) -> Pixels:
@@ -219,10 +231,12 @@ def _is_vesicle(
     y: NDArray[np.float64], x: NDArray[np.float64], radius: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
     here = tissue(y, x)
-    room = (here.apical > radius + 200) & (here.basal > radius + 300)
-    room &= (here.nucleus > radius + 130) & (_lateral(here) > radius + 90)
+    in_cell = (here.apical > radius + 330) & (here.basal > radius + 300)
+    in_cell &= (here.nucleus > radius + 130) & (_lateral(here) > radius + 90)
     depth = here.apical / np.maximum(here.apical + here.basal, 1.0)
-    return room & (_dice(y, x, 32) < np.where(depth < 0.45, 0.8, 0.3))
+    in_cell &= _dice(y, x, 32) < np.where(depth < 0.45, 0.8, 0.3)
+    in_lumen = (here.apical < -2200) & (_dice(y, x, 35) < 0.03)
+    return in_cell | in_lumen
 
 
 def _is_virion(
@@ -236,7 +250,8 @@ def _is_virion(
         return found
     y, x = y[possible], x[possible]
     apical = here.apical[possible]
-    in_vesicle = textures.vesicles().choose_at(y, x, _is_vesicle) < -50.0
+    distance, kind = textures.vesicles().choose_at(y, x, _is_vesicle)
+    in_vesicle = (distance < -52.0) & (kind < _CLEAR)
     in_lumen = (apical < -60) & (_dice(y, x, 33) < 0.55)
     found[possible] = (in_vesicle & (_dice(y, x, 34) < 0.7)) | in_lumen
     return found
@@ -279,18 +294,63 @@ def _fade(w: Window, full: float, gone: float) -> float:
 # --- the elements of the tissue --------------------------------------------------------------
 
 
-def _background(f: Fields, cloud: Pixels, grain: Pixels) -> Pixels:
-    """Paint embedding resin, a little darker in the lumen."""
-    grey = np.float32(_RESIN) + np.float32(110) * cloud + np.float32(40) * grain
+def _background(w: Window, f: Fields, cloud: Pixels, grain: Pixels) -> Pixels:
+    """Paint embedding resin, a little darker in the lumen; wisps of matrix around the organoid."""
+    grey = np.float32(_RESIN) + np.float32(110) * cloud + np.float32(30) * grain
     lumen = np.clip(f.apical * np.float32(-1 / 900), 0, 1)
     grey += lumen * np.float32(_LUMEN - _RESIN)
+    near = np.clip(np.float32(1) + f.basal * np.float32(1 / 3500), 0, 1)
+    near *= _edge(f.basal, w)
+    if near.any():
+        fibres = np.float32(0.5) * _line(textures.sheets().read(w), 16, w, 40)
+        _tint(grey, fibres * near, _CYTOPLASM)
+        _tint(grey, np.float32(0.5) * _line(f.basal + np.float32(130), 50, w, 60), _CYTOPLASM)
     return grey
 
 
-def _apical_surface(w: Window, f: Fields, cloud: Pixels) -> tuple[Pixels, None]:
-    """Distance from the cell's surface towards the lumen (negative inside), with microvilli."""
-    surface = -f.apical
-    return surface, None
+def _apical_surface(w: Window, f: Fields, cloud: Pixels) -> tuple[Pixels, Pixels | None]:
+    """Find the cell's surface with its microvilli.
+
+    Returns the distance from the surface towards the lumen (negative inside the cell), and the
+    distance from the nearest microvillus' axis, None where there are none.
+    """
+    height = -f.apical
+    if not ((height > -600) & (height < 2600)).any() or _fade(w, 32, 96) == 0:
+        return height, None
+    lean = np.clip(height * np.float32(1 / 500), 0, 2)
+    m = f.s * np.float32(_VILLI)
+    m += lean * cloud
+    index = np.floor(m)
+    axis = np.abs(m - index - np.float32(0.5)) * f.width * np.float32(1 / _VILLI)
+    length = _villus_length()[index.astype(np.int64)]
+    beyond = np.maximum(height - length, 0)
+    radius = np.float32(46) + np.float32(14) * cloud
+    villus = np.sqrt(axis * axis + beyond * beyond) - radius
+    return np.minimum(height, villus), axis
+
+
+@cache
+def _villus_length() -> Pixels:
+    """Length of each microvillus; some are missing or cut short, as sections are."""
+    number = np.arange(256)
+    start = np.where(number < 128, RINGS[0].start, RINGS[1].start)
+    cells = np.where(number < 128, RINGS[0].cells, RINGS[1].cells)
+    cell = start + (number - start) % cells
+    dice = random_unit(cell[:, None], np.arange(_VILLI)[None, :], seed=23).ravel()
+    return np.where(dice < 0.15, np.float32(0), np.float32(450) + np.float32(1100) * dice)
+
+
+def _cover(surface: Pixels, f: Fields, w: Window) -> Pixels:
+    """Share of a pixel inside the cells; microvilli too small to see become a haze."""
+    sharp = _fade(w, 32, 96)
+    cover = _edge(surface, w)
+    if sharp == 1:
+        return cover
+    haze = np.float32(0.48) * _edge(-f.apical - np.float32(1000), w, 900)
+    cover = np.maximum(_edge(-f.apical, w), haze) * np.float32(1 - sharp) + cover * np.float32(
+        sharp
+    )
+    return cover
 
 
 def _cytoplasm(f: Fields, cloud: Pixels, grain: Pixels) -> Pixels:
@@ -299,31 +359,34 @@ def _cytoplasm(f: Fields, cloud: Pixels, grain: Pixels) -> Pixels:
     cell = (np.float32(700) * (_per_cell(22) - np.float32(0.5)))[number]
     cell += np.float32(_CYTOPLASM)
     cell += np.float32(500) * cloud
-    cell += np.float32(420) * grain
+    cell += np.float32(480) * grain
     return cell
 
 
-def _organelles(cell: Pixels, w: Window, scene: Scene, f: Fields, grain: Pixels) -> None:
-    """Paint vesicles and mitochondria."""
-    bags = scene.vesicles.read(w, with_kind=True) if scene.vesicles else None
+def _reticulum(cell: Pixels, w: Window, f: Fields, cloud: Pixels, grain: Pixels) -> None:
+    """Paint endoplasmic reticulum: flat bags with ribosomes outside; Golgi stacks at the nucleus."""
+    visible = _fade(w, 16, 64)
+    if not visible:
+        return
+    here = np.clip((f.apical - np.float32(700)) * np.float32(1 / 300), 0, 1)
+    here *= np.clip((f.lateral - np.float32(60)) * np.float32(1 / 60), 0, 1) * np.float32(visible)
+    if not here.any():
+        return
+    distance = textures.sheets().read(w)
+    _tint(cell, _edge(distance - np.float32(20), w) * here, _VESICLE - 300.0)
+    _tint(cell, _line(distance - np.float32(23), 6, w) * here, _MEMBRANE)
+    dots = np.clip(grain * np.float32(-3) - np.float32(0.4), 0, 1)
+    _tint(cell, _line(distance - np.float32(42), 13, w) * dots * here, _MEMBRANE)
+
+
+def _mitochondria(cell: Pixels, w: Window, scene: Scene, grain: Pixels) -> None:
+    """Paint mitochondria: two membranes around a dark matrix, crossed by cristae."""
     rods = scene.mitochondria.read(w, with_along=True) if scene.mitochondria else None
-    if rods is not None:
-        distance, along, _ = rods
-        if bags is not None:
-            distance = np.maximum(distance, np.float32(70) - bags[0])
-        assert along is not None
-        _mitochondrion(cell, w, distance, along, grain)
-    if bags is not None:
-        distance = bags[0]
-        visible = np.float32(_fade(w, 32, 128))
-        _tint(cell, _edge(distance, w) * visible, _VESICLE)
-        _tint(cell, _line(distance, 8, w) * visible, _MEMBRANE)
-
-
-def _mitochondrion(cell: Pixels, w: Window, distance: Pixels, along: Pixels, grain: Pixels) -> None:
-    """Paint a mitochondrion: two membranes around a dark matrix, crossed by cristae."""
+    if rods is None or rods[1] is None:
+        return
+    distance, along, _ = rods
     visible = np.float32(_fade(w, 128, 512))
-    _tint(cell, _edge(distance, w) * visible, _MATRIX)
+    _tint(cell, _edge(distance, w) * visible, np.float32(_MATRIX) + np.float32(300) * grain)
     detail = _fade(w, 8, 48)
     if detail:
         phase = (along + np.float32(25) * grain) * np.float32(1 / 85)
@@ -337,26 +400,60 @@ def _mitochondrion(cell: Pixels, w: Window, distance: Pixels, along: Pixels, gra
     _tint(cell, _line(distance + np.float32(30), 7, w), _MEMBRANE)
 
 
+def _villi(cell: Pixels, w: Window, f: Fields, axis: Pixels | None, grain: Pixels) -> None:
+    """Paint the inside of microvilli: actin bundles that root in the terminal web."""
+    web = np.clip(np.float32(1) - np.abs(f.apical - np.float32(250)) * np.float32(1 / 350), 0, 1)
+    _tint(cell, np.float32(0.35) * web, _CHROMATIN)
+    _tint(cell, _edge(f.apical, w), np.float32(_VILLUS) + np.float32(450) * grain)
+    if axis is None:
+        return
+    root = np.clip(np.float32(1) - f.apical * np.float32(1 / 380), 0, 1)
+    root *= np.float32(0.6 * _fade(w, 8, 64))
+    _tint(cell, _line(axis, 16, w, 12) * root, _CHROMATIN)
+
+
 def _nucleus(cell: Pixels, w: Window, f: Fields, cloud: Pixels, grain: Pixels) -> None:
     """Paint a nucleus: double envelope, chromatin dense at the rim and in clumps, nucleolus."""
     distance = f.nucleus + np.float32(120) * cloud
-    inside = _edge(distance, w)
-    if not inside.any():
+    near = _edge(distance - np.float32(60), w)
+    if not near.any():
         return
     clumps = textures.chromatin().read(w)
     rim = np.clip(np.float32(1) + distance * np.float32(1 / 420), 0, 1)
     dense = np.clip(clumps + rim * (np.float32(0.6) + cloud), 0, 1)
-    plasma = np.float32(_NUCLEOPLASM) + np.float32(380) * grain
+    plasma = np.float32(_NUCLEOPLASM) + np.float32(420) * grain
     plasma += dense * np.float32(_CHROMATIN - _NUCLEOPLASM)
-    _tint(cell, inside, plasma)
+    body = _edge(f.nucleolus + np.float32(500) * cloud, w, 90)
+    _tint(plasma, body, np.float32(_NUCLEOLUS) + np.float32(350) * grain + np.float32(500) * cloud)
+    _tint(cell, _edge(distance, w), plasma)
+    _tint(cell, _line(distance - np.float32(17), 10, w), _VESICLE)
     _tint(cell, _line(distance, 9, w), _MEMBRANE)
     _tint(cell, _line(distance - np.float32(34), 8, w), _MEMBRANE)
 
 
-def _lateral_membrane(cell: Pixels, w: Window, f: Fields) -> None:
-    """Paint the membranes of two neighbouring cells and the cleft between them."""
+def _lateral_membrane(cell: Pixels, w: Window, f: Fields, cloud: Pixels) -> None:
+    """Paint the membranes of two neighbouring cells, the cleft between them, and junctions."""
+    junction = np.clip(np.float32(1) - f.apical * np.float32(1 / 700), 0, 1)
+    junction = np.maximum(junction, np.clip(cloud * np.float32(6) - np.float32(2.2), 0, 1))
+    junction *= _edge(-f.apical, w)
+    _tint(cell, _line(f.lateral, 70, w, 40) * junction * np.float32(0.6), _MEMBRANE)
     _tint(cell, _line(f.lateral, 9, w), _VESICLE)
-    _tint(cell, _line(f.lateral - np.float32(17), 8, w), _MEMBRANE)
+    _tint(cell, _line(f.lateral - np.float32(17), 9, w), _MEMBRANE)
+
+
+def _vesicles(grey: Pixels, w: Window, scene: Scene, f: Fields, grain: Pixels) -> None:
+    """Paint vesicles in the cells, and debris in the lumen: clear, double-walled or dense."""
+    found = scene.vesicles.read(w, with_kind=True) if scene.vesicles else None
+    if found is None or found[2] is None:
+        return
+    distance, _, kind = found
+    visible = np.float32(_fade(w, 32, 128))
+    colour = np.where(kind < _DOUBLE, np.float32(_VESICLE), np.float32(_NUCLEOLUS))
+    colour += np.float32(160) * grain
+    _tint(grey, _edge(distance, w) * visible, colour)
+    _tint(grey, _line(distance, 8, w) * visible, _MEMBRANE)
+    double = (kind >= _CLEAR) & (kind < _DOUBLE)
+    _tint(grey, _line(distance + np.float32(30), 7, w) * double * visible, _MEMBRANE)
 
 
 def _virions(grey: Pixels, w: Window, scene: Scene, grain: Pixels) -> None:

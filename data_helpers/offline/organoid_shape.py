@@ -60,7 +60,8 @@ class Tissue(NamedTuple):
 
     ``apical`` and ``basal`` are the distances from the lumen's and the outer surface, positive in
     the epithelium; ``s`` is the cell coordinate (a cell's middle at .5); ``width`` the width of a
-    cell there; ``nucleus`` the distance from the nearest nuclear envelope, negative inside.
+    cell there; ``nucleus`` the distance from the nearest nuclear envelope, negative inside, and
+    ``nucleolus`` that from the dense body in it.
     """
 
     apical: Field
@@ -68,6 +69,7 @@ class Tissue(NamedTuple):
     s: Field
     width: Field
     nucleus: Field
+    nucleolus: Field
 
 
 class Outline(NamedTuple):
@@ -230,27 +232,49 @@ def tissue(y: Field, x: Field) -> Tissue:
     """
     y, x = np.broadcast_arrays(y, x)
     second = x > 92500.0  # the rings lie on either side of this line
-    apical, basal, s, width = (np.zeros(y.shape) for _ in range(4))
-    bumps = value_noise(y, x, 2600.0, seed=11)
-    waves = value_noise(y, x, 4300.0, seed=12)
+    fields = [np.zeros(y.shape) for _ in Tissue._fields]
     for ring, here in zip(RINGS, (~second, second), strict=True):
-        if not here.any():
-            continue
-        table = outline(ring)
-        dy, dx = y[here] - ring.centre[0], x[here] - ring.centre[1]
-        r = np.sqrt(dy * dy + dx * dx)
-        turn = turns(dy, dx)
-        apical[here] = (r - _look_up(table.apical, turn)) * _look_up(table.apical_tilt, turn)
-        basal[here] = (_look_up(table.basal, turn) - r) * _look_up(table.basal_tilt, turn)
-        s[here] = _look_up(table.s, turn) + 0.13 * bumps[here]
-        width[here] = _look_up(table.turns_per_cell, turn) * _TURN * np.maximum(r, 2000.0)
+        if here.any():
+            for field, values in zip(fields, _one_ring(y[here], x[here], ring), strict=True):
+                field[here] = values
+    return Tissue(*fields)
+
+
+def _one_ring(y: Field, x: Field, ring: Ring) -> Tissue:
+    table = outline(ring)
+    dy, dx = y - ring.centre[0], x - ring.centre[1]
+    r = np.sqrt(dy * dy + dx * dx)
+    turn = turns(dy, dx)
+    apical = (r - _look_up(table.apical, turn)) * _look_up(table.apical_tilt, turn)
+    basal = (_look_up(table.basal, turn) - r) * _look_up(table.basal_tilt, turn)
+    s = _look_up(table.s, turn)
+    width = _look_up(table.turns_per_cell, turn) * _TURN * np.maximum(r, 2000.0)
+    nucleus, nucleolus = np.full(r.shape, 1e5), np.full(r.shape, 1e5)
+    near = (apical > -5000.0) & (basal > -3000.0)  # elsewhere there is no detail to work out
+    detail = _detail(y[near], x[near], apical[near], basal[near], s[near])
+    for field, values in zip((apical, basal, s, nucleus, nucleolus), detail, strict=True):
+        field[near] = values
+    return Tissue(apical, basal, s, width, nucleus, nucleolus)
+
+
+def _detail(
+    y: Field, x: Field, apical: Field, basal: Field, s: Field
+) -> tuple[Field, Field, Field, Field, Field]:
+    """Make the outlines uneven, and find the nuclei."""
+    waves = value_noise(y, x, 4300.0, seed=12)
+    s = s + 0.13 * value_noise(y, x, 2600.0, seed=11)
     number = np.floor(s).astype(np.int64)
     f = s - number
     dome = 4.0 * f * (1.0 - f)  # each cell bulges a little at both ends
     apical = apical + 260.0 * dome - 130.0 + 300.0 * waves
     basal = basal + 320.0 * dome + 900.0 * waves
-    nucleus = np.full(y.shape, 1e9)
-    for step in (-1, 0, 1):
-        nucleus = np.minimum(nucleus, _nucleus_distance(y, x, number + step))
+    nucleus = _nucleus_distance(y, x, number)
+    neighbour = np.where(f < 0.5, number - 1, number + 1)
+    nucleus = np.minimum(nucleus, _nucleus_distance(y, x, neighbour))
     nucleus = nucleus + 260.0 * value_noise(y, x, 1900.0, seed=13)
-    return Tissue(apical, basal, s, width, nucleus)
+    n = nuclei()
+    shift = np.where(number % 3 == 0, -0.3, 0.35) * n.length[number]
+    dy = y - n.y[number] - shift * n.along_y[number]
+    dx = x - n.x[number] - shift * n.along_x[number]
+    nucleolus = np.sqrt(dy * dy + dx * dx) - 0.36 * n.width[number]
+    return apical, basal, s, nucleus, nucleolus

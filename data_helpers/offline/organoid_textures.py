@@ -164,8 +164,8 @@ class Scatter:
 
     def choose_at(
         self, y: NDArray[np.float64], x: NDArray[np.float64], rule: Rule
-    ) -> NDArray[np.float64]:
-        """Distance from the nearest object that is there, at scattered positions."""
+    ) -> tuple[NDArray[np.float64], Pixels]:
+        """Distance from, and kind of, the nearest object that is there, at scattered positions."""
         ky = np.floor(y / self.texel).astype(np.int64)
         kx = np.floor(x / self.texel).astype(np.int64)
         at = (ky % self.size, kx % self.size)
@@ -173,7 +173,8 @@ class Scatter:
         cy = ky // self.size * self.period + self.y[j]
         cx = kx // self.size * self.period + self.x[j]
         there = rule(cy, cx, self.radius[j])
-        return np.where(there, self.distance[0][at].astype(np.float64), self.reach)
+        distance = np.where(there, self.distance[0][at].astype(np.float64), self.reach)
+        return distance, self.kind[j]
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ def _place(
         half = length * (0.3 + 0.7 * roll[1]) if length else 0.0
         m = (roll[2] - 0.5) * 3.0  # any direction, from a rational circle
         uy, ux = 2.0 * m / (1.0 + m * m), (1.0 - m * m) / (1.0 + m * m)
-        bend = (roll[3] - 0.5) * 0.6 / max(half, 1.0)
+        bend = (roll[3] - 0.5) * 0.6 / half if length else 0.0
         y, x = roll[4] * period, roll[5] * period
         t = np.linspace(-half, half, 7 if length else 1)
         side = bend * t * t
@@ -275,7 +276,7 @@ def scatter(
     along = np.zeros((size, size), dtype=np.float32)
     nearest = np.zeros((size, size), dtype=np.int16)
     rough = periodic_noise(size, size // 16, seed=seed + 1) * np.float32(wobble)
-    objects = []
+    objects: list[tuple[float, float, float, float]] = []
     for y, x, uy, ux, half, r, bend, kind in _place(number, period, radius, length, gap, seed):
         extent = half + r + reach + abs(bend) * half * half
         for sy in (-period, 0.0, period):
@@ -332,12 +333,32 @@ def fractal(size: int, cells: int, octaves: int, seed: int) -> Pixels:
 
 @cache
 def grain() -> Texture:
-    """Fine grain of stained protein: blobs of some 8 to 30 nm."""
+    """Fine grain of stained protein, and dark dots the size of ribosomes (25 nm); mean near 0."""
     image = np.float32(0.45) * periodic_noise(1024, 32, seed=101)
-    image += np.float32(0.8) * periodic_noise(1024, 64, seed=102)
-    image += np.float32(0.7) * periodic_noise(1024, 128, seed=103)
-    image += np.float32(0.25) * periodic_noise(1024, 256, seed=104)
-    return Texture.of(image, 1)
+    image += np.float32(0.5) * periodic_noise(1024, 64, seed=102)
+    image += np.float32(0.3) * periodic_noise(1024, 256, seed=104)
+    dots = periodic_noise(1024, 64, seed=103) + np.float32(0.5) * periodic_noise(1024, 128, 105)
+    image -= np.float32(2.2) * np.clip(dots - np.float32(0.5), 0, np.float32(0.5))
+    return Texture.of(image + np.float32(0.13), 1)
+
+
+@cache
+def sheets() -> Texture:
+    """Distance from the nearest of many curved sheets in parallel, as in endoplasmic reticulum.
+
+    The sheets are the contour lines of a smooth landscape, left out where another is low.
+    """
+    land = fractal(1024, 8, 2, seed=701)
+    land = land + np.float32(0.06) * periodic_noise(1024, 64, seed=705)
+    slope_y = (np.roll(land, -1, 0) - np.roll(land, 1, 0)) * np.float32(0.5 / 8)
+    slope_x = (np.roll(land, -1, 1) - np.roll(land, 1, 1)) * np.float32(0.5 / 8)
+    slope = np.sqrt(slope_y * slope_y + slope_x * slope_x)
+    height = land * np.float32(11)
+    height = np.abs(height - np.floor(height) - np.float32(0.5))
+    distance = height / np.maximum(slope * np.float32(11), np.float32(1e-4))
+    patches = fractal(1024, 8, 3, seed=711)
+    distance += np.clip((patches + np.float32(0.02)) * np.float32(1500), 0, 200)
+    return Texture.of(np.minimum(distance, np.float32(200)), 8)
 
 
 @cache
