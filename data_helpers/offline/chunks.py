@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -22,12 +23,40 @@ from typing import Any
 from .catalogue import BLOSC_HEADER, Array
 
 STRIP_BYTES = 512 * 1024
-CACHED_STRIPS = 96  # of at most STRIP_BYTES each: 48 MiB
+CACHE_BYTES = 60 * 2**20
 PAINTERS = ThreadPoolExecutor(min(os.cpu_count() or 1, 4) + 1, thread_name_prefix="painter")
+
+StripKey = tuple[Array, tuple[int, ...], int]
+
+
+class StripCache:
+    """The strips used most recently, as many as fit into `limit` bytes.
+
+    It belongs to the thread of the server's event loop, and so needs no lock.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.size = 0
+        self._strips: OrderedDict[StripKey, bytes] = OrderedDict()
+
+    def get(self, key: StripKey) -> bytes | None:
+        """Return a strip, or None if it is not kept."""
+        if key in self._strips:
+            self._strips.move_to_end(key)
+        return self._strips.get(key)
+
+    def put(self, key: StripKey, strip: bytes) -> None:
+        """Keep a strip, and forget the oldest ones beyond the limit."""
+        self.size += len(strip) - len(self._strips.get(key, b""))
+        self._strips[key] = strip
+        while self.size > self.limit:
+            _, forgotten = self._strips.popitem(last=False)
+            self.size -= len(forgotten)
 
 
 async def read_chunk(
-    array: Array, index: tuple[int, ...], start: int, stop: int
+    array: Array, index: tuple[int, ...], start: int, stop: int, cache: StripCache
 ) -> AsyncIterator[bytes]:
     """Yield the bytes `start` to `stop` of a chunk's Blosc frame, strip by strip.
 
@@ -41,6 +70,8 @@ async def read_chunk(
         Position of the chunk in the grid of chunks, TCZYX.
     start, stop : int
         Range of bytes within the frame, `stop` not included.
+    cache : StripCache
+        Strips painted before.
     """
     loop = asyncio.get_running_loop()
     step = strip_rows(array) * row_bytes(array)
@@ -48,11 +79,12 @@ async def read_chunk(
         begin = offset + BLOSC_HEADER if offset else 0  # the header travels with the first strip
         end = min(offset + step, array.chunk_bytes) + BLOSC_HEADER
         if begin < stop and end > start:
-            strip = await loop.run_in_executor(PAINTERS, paint_strip, array, index, offset // step)
+            key = (array, index, offset // step)
+            strip = cache.get(key) or await loop.run_in_executor(PAINTERS, paint_strip, *key)
+            cache.put(key, strip)
             yield strip[max(start - begin, 0) : stop - begin]
 
 
-@lru_cache(maxsize=CACHED_STRIPS)
 def paint_strip(array: Array, index: tuple[int, ...], number: int) -> bytes:
     """Paint one strip of rows of a chunk and return its bytes, as they are stored.
 
@@ -90,7 +122,7 @@ def strip_rows(array: Array) -> int:
 def blosc_header(nbytes: int, itemsize: int) -> bytes:
     """Return the header of a Blosc frame that holds `nbytes` bytes uncompressed."""
     import numpy as np
-    from numcodecs.blosc import Blosc
+    from numcodecs.blosc import Blosc  # type: ignore[import-untyped]
 
     empty = np.zeros(nbytes // itemsize, dtype=f"u{itemsize}")
     return bytes(Blosc(cname="lz4", clevel=0, shuffle=1).encode(empty)[:BLOSC_HEADER])
