@@ -21,3 +21,4 @@ from .multiscale import open_multiscale as open_multiscale
 from .sources import IMAGES as IMAGES
 from .sources import choose_source as choose_source
 from .sources import current_source as current_source
+from .viewers import viewer_links as viewer_links
