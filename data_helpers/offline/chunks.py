@@ -80,8 +80,10 @@ async def read_chunk(
         end = min(offset + step, array.chunk_bytes) + BLOSC_HEADER
         if begin < stop and end > start:
             key = (array, index, offset // step)
-            strip = cache.get(key) or await loop.run_in_executor(PAINTERS, paint_strip, *key)
-            cache.put(key, strip)
+            strip = cache.get(key)
+            if strip is None:
+                strip = await loop.run_in_executor(PAINTERS, paint_strip, *key)
+                cache.put(key, strip)
             yield strip[max(start - begin, 0) : stop - begin]
 
 

@@ -65,6 +65,7 @@ class OfflineServer:
         threading.Thread(target=self._listen, daemon=True).start()
         self._ready.wait(patience)
         if not self.endpoint:
+            self._process.kill()
             self.stop()
             said = "\n".join(self._said) or f"nothing heard in {patience:g} s."
             raise RuntimeError(f"The offline stand-in did not start: {said}")
