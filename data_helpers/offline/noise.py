@@ -187,3 +187,33 @@ def white_noise(y0: int, y1: int, x0: int, x1: int, seed: int = 0) -> NDArray[np
     h = hash_points(np.arange(y0, y1)[:, None], np.arange(x0, x1)[None, :], seed=seed)
     dice = (h & np.uint32(0xFFFF)).astype(np.int32) - (h >> np.uint32(16)).astype(np.int32)
     return dice.astype(np.float32) * np.float32(1.0 / 65536.0)
+
+
+def quick_noise(y0: int, y1: int, x0: int, x1: int, seed: int = 0) -> NDArray[np.float32]:
+    """Give every pixel a noise value, at a third of the price of `white_noise`.
+
+    Rows and columns are hashed well, pixels only scrambled. Values are spread evenly.
+
+    Parameters
+    ----------
+    y0, y1, x0, x1
+        The window in pixels of the whole plane, ends not included.
+    seed
+        Use another seed for each level, time point, channel or plane.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of shape (y1 - y0, x1 - x0) in [-1, 1), standard deviation 0.58.
+    """
+    rows = hash_points(np.arange(y0, y1), seed=seed)
+    columns = hash_points(np.arange(x0, x1), seed=seed + 1)
+    h = rows[:, None] ^ columns[None, :]
+    h *= np.uint32(0x9E3779B1)
+    h ^= h >> np.uint32(15)
+    h *= np.uint32(0x85EBCA77)
+    h >>= np.uint32(8)
+    noise = h.astype(np.float32)
+    noise *= np.float32(2.0**-23)
+    noise -= np.float32(1)
+    return noise

@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import organoid_textures as textures
-from .noise import random_unit, white_noise
+from .noise import quick_noise, random_unit
 from .organoid_shape import RINGS, Tissue, tissue
 from .organoid_textures import Choice, Pixels, Steps, Window, blend, interpolate
 
 LEVELS: tuple[tuple[int, int], ...] = tuple((93184 >> n, 144384 >> n) for n in range(11))
 
-_NODE = 256  # tissue coordinates are worked out on a grid this wide, and interpolated
 _ROWS = 64  # rows painted at a time: their arrays stay in the processor's cache
 _VILLI = 16  # microvilli along the top of one cell
 
@@ -33,10 +32,11 @@ _CHROMATIN = 2650.0
 _NUCLEOLUS = 2250.0
 _MATRIX = 3000.0
 _CRISTA = 4300.0
-_MEMBRANE = 1800.0
+_MEMBRANE = 1900.0
 _VESICLE = 4900.0
 _VILLUS = 3600.0
 _VIRION = 2900.0
+_GRANULE = 2700.0
 
 # Vesicles are of a kind between 0 and 1: clear, then double-walled, then dense.
 _CLEAR = 0.6
@@ -44,22 +44,26 @@ _DOUBLE = 0.8
 
 
 class Fields(NamedTuple):
-    """`Tissue` for each pixel (float32), and the distance from the nearest lateral membrane."""
+    """`Tissue` for each pixel (float32), and the distance from the nearest lateral membrane.
+
+    ``nucleus`` and ``nucleolus`` are None where no nucleus is near.
+    """
 
     apical: Pixels
     basal: Pixels
     s: Pixels
     width: Pixels
-    nucleus: Pixels
-    nucleolus: Pixels
     lateral: Pixels
+    nucleus: Pixels | None
+    nucleolus: Pixels | None
 
 
 class Scene(NamedTuple):
     """What has to be known before the pixels of a window can be painted."""
 
-    nodes: Tissue
-    rows: Steps
+    nodes: dict[str, Pixels]
+    s_corners: tuple[Pixels, Pixels, Pixels, Pixels]
+    first_row: int
     columns: Steps
     mitochondria: Choice | None
     vesicles: Choice | None
@@ -106,93 +110,130 @@ def paint(
     for top in range(y0, y1, _ROWS):
         strip = window.strip(top, min(top + _ROWS, y1))
         grey = _paint_strip(strip, scene)
-        grey += white_noise(strip.y0, strip.y1, x0, x1, seed=level) * np.float32(_noise(level))
+        grey += quick_noise(strip.y0, strip.y1, x0, x1, seed=2 * level) * np.float32(_noise(level))
         out[top - y0 : strip.y1 - y0] = np.clip(grey, 0, 65535).astype(np.uint16)
     return out
 
 
 def _noise(level: int) -> float:
     """Amplitude of the shot noise: coarse levels are means of many counts, so less noisy."""
-    return 220.0 - 12.0 * level
+    return 160.0 - 9.0 * level
 
 
 def _paint_strip(w: Window, scene: Scene) -> Pixels:
     """Paint from the back to the front: resin, cells, what is in them, membranes, virions."""
-    f = _fields(w, scene)
+    apical, basal = _read_nodes(w, scene, "apical"), _read_nodes(w, scene, "basal")
     cloud = textures.cloud().read(w)
     grain = textures.grain().read(w)
-    grey = _background(w, f, cloud, grain)
-    surface, axis = _apical_surface(w, f, cloud)
-    inside = np.minimum(_cover(surface, f, w), _edge(-f.basal, w))
-    if inside.any():
-        cell = _cytoplasm(f, cloud, grain)
-        _reticulum(cell, w, f, cloud, grain)
-        _mitochondria(cell, w, scene, grain)
-        _villi(cell, w, f, axis, grain)
-        _nucleus(cell, w, f, cloud, grain)
-        _lateral_membrane(cell, w, f, cloud)
-        _tint(grey, inside, cell)
-        _tint(grey, _line(surface, 9, w), _MEMBRANE)
-        _tint(grey, _line(f.basal, 9, w) * _edge(surface, w), _MEMBRANE)
-    _vesicles(grey, w, scene, f, grain)
+    grey = _background(w, apical, basal, cloud, grain)
+    if apical.max() > -2600 and basal.max() > -600 - 2 * w.pixel:
+        _epithelium(grey, w, scene, _fields(w, scene, apical, basal), cloud, grain)
+    _vesicles(grey, w, scene, grain)
     _virions(grey, w, scene, grain)
     return grey
+
+
+def _epithelium(
+    grey: Pixels, w: Window, scene: Scene, f: Fields, cloud: Pixels, grain: Pixels
+) -> None:
+    """Paint the cells with their microvilli and membranes."""
+    surface, axis = _apical_surface(w, f, cloud)
+    inside = np.minimum(_cover(surface, f, w), _edge(-f.basal, w))
+    if not inside.any():
+        return
+    cell = _cytoplasm(f, cloud, grain)
+    _reticulum(cell, w, f, grain)
+    _mitochondria(cell, w, scene, grain)
+    _villi(cell, w, f, axis, grain)
+    _nucleus(cell, w, f, cloud, grain)
+    _lateral_membrane(cell, w, f, cloud)
+    _tint(grey, inside, cell)
+    _tint(grey, _line(surface, 6, w) * _edge(-f.basal, w), _MEMBRANE)
+    _tint(grey, _line(f.basal, 6, w) * _edge(-f.apical, w), _MEMBRANE)
 
 
 # --- where things are ------------------------------------------------------------------------
 
 
+def _grid(w: Window) -> tuple[int, float]:
+    """Choose how far apart tissue coordinates are worked out, and where in their block."""
+    step = 256 if w.pixel <= 32 else 512
+    return (step, 0.0) if w.pixel < step else (w.pixel, 0.5)
+
+
 def _scene(w: Window) -> Scene:
     """Work out the tissue coordinates of a window, and which objects are there."""
-    step, at = (_NODE, 0.0) if w.pixel < _NODE else (w.pixel, 0.5)
+    step, at = _grid(w)
     rows = Steps.between(w.y0, w.y1, w.pixel, step, at)
     columns = Steps.between(w.x0, w.x1, w.pixel, step, at)
-    y = (rows.samples[:, None] + at).astype(np.float64) * step
-    x = (columns.samples[None, :] + at).astype(np.float64) * step
-    nodes = tissue(y, x)
+    y = (np.arange(rows.first, rows.first + rows.count) + at)[:, None] * float(step)
+    x = (np.arange(columns.first, columns.first + columns.count) + at)[None, :] * float(step)
+    here = tissue(y, x)
+    nodes = {
+        name: np.minimum(field, 100000.0).astype(np.float32)
+        for name, field in here._asdict().items()
+    }
     mitochondria = vesicles = virions = None
-    cells = nodes.apical.max() > -_NODE and nodes.basal.max() > -_NODE
+    cells = bool(((here.apical > -3000) & (here.basal > -1000)).any())
     if cells and w.pixel < 512:
         mitochondria = textures.mitochondria().choose(w, _is_mitochondrion)
-    if cells and w.pixel < 128:
+    if w.pixel < 128 and here.basal.max() > 0:
         vesicles = textures.vesicles().choose(w, _is_vesicle)
-    if w.pixel < 64 and nodes.apical.max() > -3000:
+    if cells and w.pixel < 64:
         virions = textures.virions().choose(w, _is_virion)
-    return Scene(nodes, rows, columns, mitochondria, vesicles, virions)
+    corners = _unroll(here.s, rows.exact)
+    return Scene(nodes, corners, rows.first, columns, mitochondria, vesicles, virions)
 
 
-def _fields(w: Window, scene: Scene) -> Fields:
-    """Interpolate the tissue coordinates at each pixel."""
-    step, at = (_NODE, 0.0) if w.pixel < _NODE else (w.pixel, 0.5)
-    rows = Steps.between(w.y0, w.y1, w.pixel, step, at)
-    first = int(rows.samples[0] - scene.rows.samples[0])
-    part = slice(first, first + len(rows.samples))
-    n = Tissue(*(field[part] for field in scene.nodes))
-    apical, basal, width = (
-        interpolate(field.astype(np.float32), rows, scene.columns)
-        for field in (n.apical, n.basal, n.width)
-    )
-    nucleus, nucleolus = (
-        interpolate(np.minimum(field, 4000.0).astype(np.float32), rows, scene.columns)
-        for field in (n.nucleus, n.nucleolus)
-    )
-    s = _unrolled(n.s, rows, scene.columns)
-    fraction = s - np.floor(s)
-    lateral = (np.float32(0.5) - np.abs(fraction - np.float32(0.5))) * width
-    return Fields(apical, basal, s, width, nucleus, nucleolus, lateral)
+def _unroll(s: NDArray[np.float64], exact: bool) -> tuple[Pixels, Pixels, Pixels, Pixels]:
+    """Corners of each block of the cell coordinate, which jumps back after a turn.
 
-
-def _unrolled(s: NDArray[np.float64], rows: Steps, columns: Steps) -> Pixels:
-    """Interpolate the cell coordinate, which jumps back by the number of cells after a turn."""
-    if not rows.part.any() and not columns.part.any():
-        return s[np.ix_(rows.index, columns.index)].astype(np.float32)
+    Within a block the coordinate must not jump, so the corners continue the top left one.
+    """
+    if exact:
+        whole = s.astype(np.float32)
+        return whole, whole, whole, whole
     first = s[:-1, :-1]
-    turn = np.where(first < RINGS[1].start - 20, RINGS[0].cells, RINGS[1].cells)
-    corners = []
-    for corner in (first, s[:-1, 1:], s[1:, :-1], s[1:, 1:]):
-        turns = np.floor((corner - first) / turn + 0.5)
-        corners.append((corner - turns * turn).astype(np.float32))
-    return blend((corners[0], corners[1], corners[2], corners[3]), rows, columns)
+    turn = np.where(first < 128, RINGS[0].cells, RINGS[1].cells)
+
+    def unrolled(corner: NDArray[np.float64]) -> Pixels:
+        return (corner - np.floor((corner - first) / turn + 0.5) * turn).astype(np.float32)
+
+    return unrolled(first), unrolled(s[:-1, 1:]), unrolled(s[1:, :-1]), unrolled(s[1:, 1:])
+
+
+def _rows_of(w: Window, scene: Scene) -> tuple[Steps, slice]:
+    step, at = _grid(w)
+    rows = Steps.between(w.y0, w.y1, w.pixel, step, at)
+    start = rows.first - scene.first_row
+    return rows, slice(start, start + rows.count)
+
+
+def _read_nodes(w: Window, scene: Scene, name: str) -> Pixels:
+    """Interpolate one tissue coordinate at each pixel."""
+    rows, part = _rows_of(w, scene)
+    return interpolate(scene.nodes[name][part], rows, scene.columns)
+
+
+def _fields(w: Window, scene: Scene, apical: Pixels, basal: Pixels) -> Fields:
+    """Interpolate the other tissue coordinates."""
+    rows, part = _rows_of(w, scene)
+    width = _read_nodes(w, scene, "width")
+    if rows.exact:
+        s = scene.s_corners[0][part]
+    else:
+        blocks = slice(part.start, part.stop - 1)
+        a, b, c, d = (corner[blocks] for corner in scene.s_corners)
+        s = blend((a, b, c, d), rows, scene.columns)
+    lateral = s - np.floor(s)
+    lateral -= np.float32(0.5)
+    np.abs(lateral, out=lateral)
+    lateral = (np.float32(0.5) - lateral) * width
+    nucleus = nucleolus = None
+    if scene.nodes["nucleus"][part].min() < 700 + w.pixel:
+        nucleus = _read_nodes(w, scene, "nucleus")
+        nucleolus = _read_nodes(w, scene, "nucleolus")
+    return Fields(apical, basal, s, width, lateral, nucleus, nucleolus)
 
 
 @cache
@@ -242,18 +283,25 @@ def _is_vesicle(
 def _is_virion(
     y: NDArray[np.float64], x: NDArray[np.float64], radius: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
+    """Virions: in vesicles of infected cells, between their microvilli, some adrift."""
     here = tissue(y, x)
-    possible = _infected(np.floor(here.s).astype(np.int64)) & (here.apical > -2400)
-    possible &= here.basal > 0
+    possible = (here.apical > -2600) & (here.basal > 0) & (here.nucleus > 0)
+    possible &= _infected(np.floor(here.s).astype(np.int64))
     found = np.zeros(y.shape, dtype=bool)
     if not possible.any():
         return found
     y, x = y[possible], x[possible]
-    apical = here.apical[possible]
+    apical, s, width = here.apical[possible], here.s[possible], here.width[possible]
+    dice = _dice(y, x, 33)
     distance, kind = textures.vesicles().choose_at(y, x, _is_vesicle)
-    in_vesicle = (distance < -52.0) & (kind < _CLEAR)
-    in_lumen = (apical < -60) & (_dice(y, x, 33) < 0.55)
-    found[possible] = (in_vesicle & (_dice(y, x, 34) < 0.7)) | in_lumen
+    in_vesicle = (distance < -52.0) & (kind < _CLEAR) & (dice < 0.75)
+    cloud = textures.cloud().read_at(y, x)
+    surface = _villus_surface(
+        (-apical).astype(np.float32), s.astype(np.float32), width.astype(np.float32), cloud
+    )[0]
+    attached = (surface > 46) & (surface < 75) & (dice < 0.55)
+    adrift = (surface >= 75) & (dice < 0.12 + 0.5 * cloud)
+    found[possible] = in_vesicle | ((apical < 0) & (attached | adrift))
     return found
 
 
@@ -294,39 +342,52 @@ def _fade(w: Window, full: float, gone: float) -> float:
 # --- the elements of the tissue --------------------------------------------------------------
 
 
-def _background(w: Window, f: Fields, cloud: Pixels, grain: Pixels) -> Pixels:
+def _background(w: Window, apical: Pixels, basal: Pixels, cloud: Pixels, grain: Pixels) -> Pixels:
     """Paint embedding resin, a little darker in the lumen; wisps of matrix around the organoid."""
-    grey = np.float32(_RESIN) + np.float32(110) * cloud + np.float32(30) * grain
-    lumen = np.clip(f.apical * np.float32(-1 / 900), 0, 1)
-    grey += lumen * np.float32(_LUMEN - _RESIN)
-    near = np.clip(np.float32(1) + f.basal * np.float32(1 / 3500), 0, 1)
-    near *= _edge(f.basal, w)
-    if near.any():
+    grey = np.float32(110) * cloud
+    grey += np.float32(30) * grain
+    grey += np.float32(_RESIN)
+    lumen = apical * np.float32(-1 / 900)
+    np.clip(lumen, 0, 1, out=lumen)
+    lumen *= np.float32(_LUMEN - _RESIN)
+    grey += lumen
+    if basal.min() < w.pixel and basal.max() > -3500:
+        near = np.clip(np.float32(1) + basal * np.float32(1 / 3500), 0, 1)
+        near *= _edge(basal, w)
         fibres = np.float32(0.5) * _line(textures.sheets().read(w), 16, w, 40)
         _tint(grey, fibres * near, _CYTOPLASM)
-        _tint(grey, np.float32(0.5) * _line(f.basal + np.float32(130), 50, w, 60), _CYTOPLASM)
+        _tint(grey, np.float32(0.5) * _line(basal + np.float32(130), 50, w, 60), _CYTOPLASM)
     return grey
 
 
 def _apical_surface(w: Window, f: Fields, cloud: Pixels) -> tuple[Pixels, Pixels | None]:
-    """Find the cell's surface with its microvilli.
+    """Find the cell's surface, with microvilli where they can be seen.
 
     Returns the distance from the surface towards the lumen (negative inside the cell), and the
     distance from the nearest microvillus' axis, None where there are none.
     """
-    height = -f.apical
-    if not ((height > -600) & (height < 2600)).any() or _fade(w, 32, 96) == 0:
-        return height, None
+    if f.apical.min() > 600 or _fade(w, 32, 96) == 0:
+        return -f.apical, None
+    return _villus_surface(-f.apical, f.s, f.width, cloud)
+
+
+def _villus_surface(
+    height: Pixels, s: Pixels, width: Pixels, cloud: Pixels
+) -> tuple[Pixels, Pixels]:
+    """Distance from the surface of cell and microvilli, and from the axis of a microvillus."""
     lean = np.clip(height * np.float32(1 / 500), 0, 2)
-    m = f.s * np.float32(_VILLI)
-    m += lean * cloud
+    m = s * np.float32(_VILLI) + lean * cloud
     index = np.floor(m)
-    axis = np.abs(m - index - np.float32(0.5)) * f.width * np.float32(1 / _VILLI)
-    length = _villus_length()[index.astype(np.int64)]
+    axis = np.abs(m - index - np.float32(0.5)) * width * np.float32(1 / _VILLI)
+    length = np.take(_villus_length(), index.astype(np.int32))
     beyond = np.maximum(height - length, 0)
     radius = np.float32(46) + np.float32(14) * cloud
     villus = np.sqrt(axis * axis + beyond * beyond) - radius
-    return np.minimum(height, villus), axis
+    # A smooth minimum of the two distances rounds the corner at the foot of the microvillus.
+    mixed = np.clip((villus - height) * np.float32(0.5 / 70) + np.float32(0.5), 0, 1)
+    surface = villus + (height - villus) * mixed
+    surface -= np.float32(70) * mixed * (np.float32(1) - mixed)
+    return surface, axis
 
 
 @cache
@@ -355,34 +416,33 @@ def _cover(surface: Pixels, f: Fields, w: Window) -> Pixels:
 
 def _cytoplasm(f: Fields, cloud: Pixels, grain: Pixels) -> Pixels:
     """Paint cytoplasm: granular, each cell a little lighter or darker than the next."""
-    number = np.floor(f.s).astype(np.int64)
-    cell = (np.float32(700) * (_per_cell(22) - np.float32(0.5)))[number]
-    cell += np.float32(_CYTOPLASM)
+    tone = np.float32(_CYTOPLASM - 350) + np.float32(700) * _per_cell(22)
+    cell = np.take(tone, np.floor(f.s).astype(np.int32))
     cell += np.float32(500) * cloud
     cell += np.float32(480) * grain
     return cell
 
 
-def _reticulum(cell: Pixels, w: Window, f: Fields, cloud: Pixels, grain: Pixels) -> None:
-    """Paint endoplasmic reticulum: flat bags with ribosomes outside; Golgi stacks at the nucleus."""
+def _reticulum(cell: Pixels, w: Window, f: Fields, grain: Pixels) -> None:
+    """Paint endoplasmic reticulum: flat bags with ribosomes on their outside."""
     visible = _fade(w, 16, 64)
-    if not visible:
+    if not visible or f.apical.max() < 700:
+        return
+    distance = textures.sheets().read(w)
+    if distance.min() > 100:
         return
     here = np.clip((f.apical - np.float32(700)) * np.float32(1 / 300), 0, 1)
     here *= np.clip((f.lateral - np.float32(60)) * np.float32(1 / 60), 0, 1) * np.float32(visible)
-    if not here.any():
-        return
-    distance = textures.sheets().read(w)
     _tint(cell, _edge(distance - np.float32(20), w) * here, _VESICLE - 300.0)
-    _tint(cell, _line(distance - np.float32(23), 6, w) * here, _MEMBRANE)
+    _tint(cell, _line(distance - np.float32(23), 5, w) * here, _MEMBRANE)
     dots = np.clip(grain * np.float32(-3) - np.float32(0.4), 0, 1)
     _tint(cell, _line(distance - np.float32(42), 13, w) * dots * here, _MEMBRANE)
 
 
 def _mitochondria(cell: Pixels, w: Window, scene: Scene, grain: Pixels) -> None:
     """Paint mitochondria: two membranes around a dark matrix, crossed by cristae."""
-    rods = scene.mitochondria.read(w, with_along=True) if scene.mitochondria else None
-    if rods is None or rods[1] is None:
+    rods = scene.mitochondria.read(w) if scene.mitochondria else None
+    if rods is None:
         return
     distance, along, _ = rods
     visible = np.float32(_fade(w, 128, 512))
@@ -394,14 +454,17 @@ def _mitochondria(cell: Pixels, w: Window, scene: Scene, grain: Pixels) -> None:
         phase -= np.float32(0.5)
         phase *= np.float32(85)
         inner = _edge(distance + np.float32(45), w) * np.float32(detail)
-        _tint(cell, _line(phase, 21, w) * inner, _MEMBRANE)
-        _tint(cell, _line(phase, 11, w) * inner, _CRISTA)
-    _tint(cell, _line(distance, 8, w), _MEMBRANE)
-    _tint(cell, _line(distance + np.float32(30), 7, w), _MEMBRANE)
+        _tint(cell, _line(phase, 17, w) * inner, _MEMBRANE)
+        _tint(cell, _line(phase, 10, w) * inner, _CRISTA)
+    _tint(cell, _line(distance, 6, w) * visible, _MEMBRANE)
+    if detail:
+        _tint(cell, _line(distance + np.float32(26), 5, w) * np.float32(detail), _MEMBRANE)
 
 
 def _villi(cell: Pixels, w: Window, f: Fields, axis: Pixels | None, grain: Pixels) -> None:
     """Paint the inside of microvilli: actin bundles that root in the terminal web."""
+    if f.apical.min() > 700 + w.pixel:
+        return
     web = np.clip(np.float32(1) - np.abs(f.apical - np.float32(250)) * np.float32(1 / 350), 0, 1)
     _tint(cell, np.float32(0.35) * web, _CHROMATIN)
     _tint(cell, _edge(f.apical, w), np.float32(_VILLUS) + np.float32(450) * grain)
@@ -414,9 +477,10 @@ def _villi(cell: Pixels, w: Window, f: Fields, axis: Pixels | None, grain: Pixel
 
 def _nucleus(cell: Pixels, w: Window, f: Fields, cloud: Pixels, grain: Pixels) -> None:
     """Paint a nucleus: double envelope, chromatin dense at the rim and in clumps, nucleolus."""
+    if f.nucleus is None or f.nucleolus is None:
+        return
     distance = f.nucleus + np.float32(120) * cloud
-    near = _edge(distance - np.float32(60), w)
-    if not near.any():
+    if distance.min() > 60 + w.pixel:
         return
     clumps = textures.chromatin().read(w)
     rim = np.clip(np.float32(1) + distance * np.float32(1 / 420), 0, 1)
@@ -427,33 +491,35 @@ def _nucleus(cell: Pixels, w: Window, f: Fields, cloud: Pixels, grain: Pixels) -
     _tint(plasma, body, np.float32(_NUCLEOLUS) + np.float32(350) * grain + np.float32(500) * cloud)
     _tint(cell, _edge(distance, w), plasma)
     _tint(cell, _line(distance - np.float32(17), 10, w), _VESICLE)
-    _tint(cell, _line(distance, 9, w), _MEMBRANE)
-    _tint(cell, _line(distance - np.float32(34), 8, w), _MEMBRANE)
+    _tint(cell, _line(distance, 6, w), _MEMBRANE)
+    _tint(cell, _line(distance - np.float32(34), 6, w), _MEMBRANE)
 
 
 def _lateral_membrane(cell: Pixels, w: Window, f: Fields, cloud: Pixels) -> None:
     """Paint the membranes of two neighbouring cells, the cleft between them, and junctions."""
+    if f.lateral.min() > 100 + w.pixel:
+        return
     junction = np.clip(np.float32(1) - f.apical * np.float32(1 / 700), 0, 1)
     junction = np.maximum(junction, np.clip(cloud * np.float32(6) - np.float32(2.2), 0, 1))
     junction *= _edge(-f.apical, w)
     _tint(cell, _line(f.lateral, 70, w, 40) * junction * np.float32(0.6), _MEMBRANE)
     _tint(cell, _line(f.lateral, 9, w), _VESICLE)
-    _tint(cell, _line(f.lateral - np.float32(17), 9, w), _MEMBRANE)
+    _tint(cell, _line(f.lateral - np.float32(17), 7, w), _MEMBRANE)
 
 
-def _vesicles(grey: Pixels, w: Window, scene: Scene, f: Fields, grain: Pixels) -> None:
+def _vesicles(grey: Pixels, w: Window, scene: Scene, grain: Pixels) -> None:
     """Paint vesicles in the cells, and debris in the lumen: clear, double-walled or dense."""
-    found = scene.vesicles.read(w, with_kind=True) if scene.vesicles else None
-    if found is None or found[2] is None:
+    found = scene.vesicles.read(w) if scene.vesicles else None
+    if found is None:
         return
     distance, _, kind = found
     visible = np.float32(_fade(w, 32, 128))
-    colour = np.where(kind < _DOUBLE, np.float32(_VESICLE), np.float32(_NUCLEOLUS))
+    colour = np.where(kind < _DOUBLE, np.float32(_VESICLE), np.float32(_GRANULE))
     colour += np.float32(160) * grain
     _tint(grey, _edge(distance, w) * visible, colour)
-    _tint(grey, _line(distance, 8, w) * visible, _MEMBRANE)
-    double = (kind >= _CLEAR) & (kind < _DOUBLE)
-    _tint(grey, _line(distance + np.float32(30), 7, w) * double * visible, _MEMBRANE)
+    _tint(grey, _line(distance, 6, w) * visible, _MEMBRANE)
+    double = np.float32(visible) * ((kind >= _CLEAR) & (kind < _DOUBLE))
+    _tint(grey, _line(distance + np.float32(28), 6, w) * double, _MEMBRANE)
 
 
 def _virions(grey: Pixels, w: Window, scene: Scene, grain: Pixels) -> None:
@@ -461,8 +527,8 @@ def _virions(grey: Pixels, w: Window, scene: Scene, grain: Pixels) -> None:
     found = scene.virions.read(w) if scene.virions else None
     if found is None:
         return
-    distance = found[0] + np.float32(4) * grain
+    distance = found.distance + np.float32(4) * grain
     visible = np.float32(_fade(w, 16, 64))
     core = np.float32(_VIRION) + np.float32(700) * grain
     _tint(grey, _edge(distance, w, 6) * visible, core)
-    _tint(grey, _line(distance + np.float32(5), 6, w) * visible, _MEMBRANE)
+    _tint(grey, _line(distance + np.float32(5), 5, w) * visible, _MEMBRANE)

@@ -8,8 +8,9 @@ Positions and distances are in pixels of level 0.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,22 +42,31 @@ class Window:
 
 @dataclass(frozen=True)
 class Steps:
-    """How the pixels of one axis fall between samples that are `step` apart.
+    """How the pixels of one axis fall between samples that are some pixels apart.
 
-    Pixel i lies between ``samples[index[i]]`` and the sample after it, `part[i]` of the way.
+    Pixel i lies between sample ``first + index[i]`` and the next one, ``part[i]`` of the way.
+    ``count`` samples are needed. ``block`` is the number of pixels from one sample to the next.
     """
 
-    samples: NDArray[np.int64]
+    first: int
+    count: int
     index: NDArray[np.int64]
     part: Pixels
+    block: int
 
     @classmethod
     def between(cls, start: int, stop: int, pixel: int, step: int, at: float) -> Steps:
         """Place pixels `start` to `stop`; sample k lies at ``(k + at) * step``."""
         u = (np.arange(start, stop) + 0.5) * (pixel / step) - at
         k = np.floor(u).astype(np.int64)
-        samples = np.arange(k[0], k[-1] + 2)
-        return cls(samples, k - k[0], (u - k).astype(np.float32))
+        part = (u - k).astype(np.float32)
+        count = int(k[-1] - k[0]) + (1 if step == pixel and at == 0.5 else 2)
+        return cls(int(k[0]), count, k - k[0], part, step // pixel)
+
+    @property
+    def exact(self) -> bool:
+        """Whether each pixel falls on a sample."""
+        return self.count == len(self.index) and self.block == 1
 
 
 def blend(
@@ -69,18 +79,39 @@ def blend(
     left = left + (bottom_left[rows.index] - left) * part
     right = right + (bottom_right[rows.index] - right) * part
     right -= left
-    out = np.take(right, columns.index, axis=1)
-    out *= columns.part
-    out += np.take(left, columns.index, axis=1)
-    return out
+    if columns.block < 16:
+        out = np.take(right, columns.index, axis=1)
+        out *= columns.part
+        out += np.take(left, columns.index, axis=1)
+        return out
+    # Wide blocks: stretch each by broadcasting, then cut off what sticks out at the left.
+    u = ((np.arange(columns.block) + 0.5) * (1.0 / columns.block)).astype(np.float32)
+    n = len(columns.index)
+    skip = int(columns.part[0] * columns.block)
+    stretched = right[:, :, None] * u
+    stretched += left[:, :, None]
+    return stretched.reshape(len(part), -1)[:, skip : skip + n]
 
 
 def interpolate(samples: Pixels, rows: Steps, columns: Steps) -> Pixels:
-    """Interpolate float32 samples of shape (rows.samples, columns.samples) at each pixel."""
-    if not rows.part.any() and not columns.part.any():
-        return samples[np.ix_(rows.index, columns.index)]
+    """Interpolate float32 samples of shape (rows.count, columns.count) at each pixel."""
+    if rows.exact and columns.exact:
+        return samples
     corners = (samples[:-1, :-1], samples[:-1, 1:], samples[1:, :-1], samples[1:, 1:])
     return blend(corners, rows, columns)
+
+
+def _wrapped(image: Pixels, rows: Steps, columns: Steps) -> Pixels:
+    """Cut samples out of an image that repeats for ever."""
+    for axis, steps in enumerate((rows, columns)):
+        n = image.shape[axis]
+        start = steps.first % n
+        if start + steps.count <= n:
+            part = slice(start, start + steps.count)
+            image = image[part] if axis == 0 else image[:, part]
+        else:
+            image = np.take(image, np.arange(start, start + steps.count) % n, axis=axis)
+    return image
 
 
 @dataclass(frozen=True)
@@ -95,20 +126,26 @@ class Texture:
         """Add coarser copies, down to 8 texels a side."""
         return cls(mip_pyramid(image, len(image).bit_length() - 3), texel)
 
-    def steps(self, window: Window) -> tuple[int, Steps, Steps]:
-        """Choose the copy to read, and place the window's pixels in it."""
-        step = max(self.texel, window.pixel)
-        copy = min((step // self.texel).bit_length() - 1, len(self.pyramid) - 1)
-        rows = Steps.between(window.y0, window.y1, window.pixel, step, 0.5)
-        columns = Steps.between(window.x0, window.x1, window.pixel, step, 0.5)
-        return copy, rows, columns
+    def read_at(self, y: NDArray[np.float64], x: NDArray[np.float64]) -> Pixels:
+        """Read the nearest texel at scattered positions."""
+        n = len(self.pyramid[0])
+        ky = np.floor(y / self.texel).astype(np.int64) % n
+        kx = np.floor(x / self.texel).astype(np.int64) % n
+        return self.pyramid[0][ky, kx]
 
     def read(self, window: Window) -> Pixels:
-        """Read one value for each pixel of the window, float32."""
-        copy, rows, columns = self.steps(window)
-        image = self.pyramid[copy]
-        n = len(image)
-        return interpolate(image[np.ix_(rows.samples % n, columns.samples % n)], rows, columns)
+        """Read one value for each pixel of the window, float32. Do not write into it."""
+        copy, rows, columns = _choose_copy(self.texel, window)
+        image = self.pyramid[min(copy, len(self.pyramid) - 1)]
+        return interpolate(_wrapped(image, rows, columns), rows, columns)
+
+
+def _choose_copy(texel: int, window: Window) -> tuple[int, Steps, Steps]:
+    """Choose which coarser copy to read, and place the window's pixels in it."""
+    step = max(texel, window.pixel)
+    rows = Steps.between(window.y0, window.y1, window.pixel, step, 0.5)
+    columns = Steps.between(window.x0, window.x1, window.pixel, step, 0.5)
+    return (step // texel).bit_length() - 1, rows, columns
 
 
 # A rule that says, for objects at float64 positions (y, x) with a radius, which are there.
@@ -120,8 +157,9 @@ class Scatter:
     """Objects strewn over a repeating square, none touching another.
 
     ``distance`` is the distance from the nearest object's outline (negative inside), ``nearest``
-    which object that is, ``along`` the position along its axis. Objects that cross the square's
-    edge are listed once for each side, so that an object can be left out as a whole.
+    which object that is, ``along`` the position along its axis; each with coarser copies. Objects
+    that cross the square's edge are listed once for each side, so that an object can be left out
+    as a whole. ``kind`` is a random number in [0, 1) for each.
     """
 
     texel: int
@@ -133,81 +171,98 @@ class Scatter:
     radius: NDArray[np.float64]
     kind: Pixels
     reach: float
-    size: int = field(default=0)
 
     @property
     def period(self) -> int:
         """Side of the repeating square in pixels of level 0."""
-        return self.texel * self.size
+        return self.texel * len(self.nearest[0])
 
-    def _steps(self, window: Window) -> tuple[int, Steps, Steps]:
-        step = max(self.texel, window.pixel)
-        copy = (step // self.texel).bit_length() - 1
-        rows = Steps.between(window.y0, window.y1, window.pixel, step, 0.5)
-        columns = Steps.between(window.x0, window.x1, window.pixel, step, 0.5)
-        return copy, rows, columns
-
-    def choose(self, window: Window, rule: Rule) -> Choice:
-        """Ask the rule about every object that the window can show."""
-        copy, rows, columns = self._steps(window)
-        n = self.size >> copy
-        tiles_y = np.arange(rows.samples[0] // n, rows.samples[-1] // n + 1)
-        tiles_x = np.arange(columns.samples[0] // n, columns.samples[-1] // n + 1)
-        y = np.broadcast_to(
-            (tiles_y * self.period)[:, None, None] + self.y,
-            (len(tiles_y), len(tiles_x), len(self.y)),
-        )
-        x = np.broadcast_to((tiles_x * self.period)[:, None] + self.x, y.shape)
-        radius = np.broadcast_to(self.radius, y.shape)
-        present = rule(y.ravel(), x.ravel(), radius.ravel()).reshape(y.shape)
-        return Choice(self, present, int(tiles_y[0]), int(tiles_x[0]))
+    def choose(self, window: Window, rule: Rule) -> Choice | None:
+        """Ask the rule about every object the window can show; None if none is there."""
+        copy, rows, columns = _choose_copy(self.texel, window)
+        n = len(self.nearest[copy])
+        tiles_y = np.arange(rows.first // n, (rows.first + rows.count - 1) // n + 1)
+        tiles_x = np.arange(columns.first // n, (columns.first + columns.count - 1) // n + 1)
+        shape = (len(tiles_y), len(tiles_x), len(self.y))
+        y = np.broadcast_to((tiles_y * self.period)[:, None, None] + self.y, shape)
+        x = np.broadcast_to((tiles_x * self.period)[:, None] + self.x, shape)
+        radius = np.broadcast_to(self.radius, shape)
+        present = rule(y.ravel(), x.ravel(), radius.ravel()).reshape(shape)
+        if not present.any():
+            return None
+        distance = np.full((rows.count, columns.count), self.reach, dtype=np.float32)
+        along, kind = np.zeros_like(distance), np.zeros_like(distance)
+        for here, tile_y in zip(present, tiles_y, strict=True):
+            to_y, from_y = _overlap(rows, int(tile_y), n)
+            for there, tile_x in zip(here, tiles_x, strict=True):
+                to_x, from_x = _overlap(columns, int(tile_x), n)
+                nearest = self.nearest[copy][from_y, from_x]
+                along[to_y, to_x] = self.along[copy][from_y, from_x]
+                if not there.any():
+                    continue
+                shown = there[nearest]
+                np.copyto(distance[to_y, to_x], self.distance[copy][from_y, from_x], where=shown)
+                kind[to_y, to_x] = np.where(shown, self.kind[nearest], np.float32(0))
+        return Choice(self.texel, self.reach, rows.first, distance, along, kind)
 
     def choose_at(
         self, y: NDArray[np.float64], x: NDArray[np.float64], rule: Rule
     ) -> tuple[NDArray[np.float64], Pixels]:
-        """Distance from, and kind of, the nearest object that is there, at scattered positions."""
+        """Find distance and kind of the nearest object that is there, at scattered positions."""
+        n = len(self.nearest[0])
         ky = np.floor(y / self.texel).astype(np.int64)
         kx = np.floor(x / self.texel).astype(np.int64)
-        at = (ky % self.size, kx % self.size)
+        at = (ky % n, kx % n)
         j = self.nearest[0][at].astype(np.int64)
-        cy = ky // self.size * self.period + self.y[j]
-        cx = kx // self.size * self.period + self.x[j]
-        there = rule(cy, cx, self.radius[j])
-        distance = np.where(there, self.distance[0][at].astype(np.float64), self.reach)
+        cy = ky // n * self.period + self.y[j]
+        cx = kx // n * self.period + self.x[j]
+        distance = np.full(y.shape, self.reach)
+        close = self.distance[0][at] < self.reach
+        there = rule(cy[close], cx[close], self.radius[j[close]])
+        distance[close] = np.where(there, self.distance[0][at][close], self.reach)
         return distance, self.kind[j]
+
+
+def _overlap(steps: Steps, tile: int, n: int) -> tuple[slice, slice]:
+    """Part of the samples that lies in a tile of n, and the same part of the tile."""
+    low = max(steps.first, tile * n)
+    high = min(steps.first + steps.count, (tile + 1) * n)
+    return slice(low - steps.first, high - steps.first), slice(low - tile * n, high - tile * n)
+
+
+class Near(NamedTuple):
+    """For each pixel: distance from the nearest object, position along its axis, its kind."""
+
+    distance: Pixels
+    along: Pixels
+    kind: Pixels
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which objects of a scatter are there, for one window."""
+    """The objects of a scatter that are there in one window."""
 
-    scatter: Scatter
-    present: NDArray[np.bool_]
-    tile_y: int
-    tile_x: int
+    texel: int
+    reach: float
+    first_row: int
+    distance: Pixels
+    along: Pixels
+    kind: Pixels
 
-    def read(
-        self, window: Window, with_along: bool = False, with_kind: bool = False
-    ) -> tuple[Pixels, Pixels | None, Pixels | None] | None:
-        """Read distance, position along the axis and kind for each pixel; None if all is empty."""
-        s = self.scatter
-        copy, rows, columns = s._steps(window)
-        n = s.size >> copy
-        at = np.ix_(rows.samples % n, columns.samples % n)
-        tiles = np.ix_(rows.samples // n - self.tile_y, columns.samples // n - self.tile_x)
-        j = s.nearest[copy][at]
-        there = self.present[tiles[0], tiles[1], j]
-        if not there.any():
+    def read(self, window: Window) -> Near | None:
+        """Read the objects in some rows of the window; None if there are none."""
+        _, rows, columns = _choose_copy(self.texel, window)
+        start = rows.first - self.first_row
+        part = slice(start, start + rows.count)
+        if self.distance[part].min() >= self.reach:
             return None
-        samples = np.where(there, s.distance[copy][at], np.float32(s.reach))
-        distance = interpolate(samples, rows, columns)
-        along = interpolate(s.along[copy][at], rows, columns) if with_along else None
-        kind = None
-        if with_kind:
-            near_y = rows.index + (rows.part > 0.5)
-            near_x = columns.index + (columns.part > 0.5)
-            kind = s.kind[j][near_y][:, near_x]
-        return distance, along, kind
+        near_y = rows.index + (rows.part > 0.5)
+        near_x = columns.index + (columns.part > 0.5)
+        return Near(
+            interpolate(self.distance[part], rows, columns),
+            interpolate(self.along[part], rows, columns),
+            np.take(self.kind[part][near_y], near_x, axis=1),
+        )
 
 
 def _place(
@@ -317,7 +372,6 @@ def scatter(
         radius=columns[2],
         kind=columns[3].astype(np.float32),
         reach=reach,
-        size=size,
     )
 
 
