@@ -325,8 +325,10 @@ def _spots(turns: list[list[list[float]]]) -> NDArray[np.float32]:
             body = [
                 v * 0.74 / max(length, 0.74) * a for v, a in zip(body, nucleus.axes, strict=True)
             ]
+            turn = turns[index]  # added in a fixed order: sum() rounds differently in each Python
             place = [
-                nucleus.centre[axis] + sum(turns[index][i][axis] * body[i] for i in range(3))
+                nucleus.centre[axis]
+                + (turn[0][axis] * body[0] + turn[1][axis] * body[1] + turn[2][axis] * body[2])
                 for axis in range(3)
             ]
             rows.append([*place, 0.9 + 0.9 * roll[3], nucleus.dapi * (0.5 + 1.1 * roll[4])])
