@@ -1,0 +1,351 @@
+"""Checks of notebook 03, segment planes in parallel.
+
+What is right is worked out from the image in hand; no result is written down here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from dask.delayed import Delayed
+from skimage.filters import gaussian, threshold_otsu
+from skimage.measure import label
+
+from ..chunks import StoredArray
+from .feedback import a_kind, array_of, call, check, expect, is_lazy, same
+
+CHANNEL = 1
+EACH_SIDE = 5
+T, Z = 0, 2
+
+
+@check
+def planes(times: Any, depths: Any, stored: StoredArray) -> str:
+    """Check the time points and depths that were chosen: five on each side of the middle."""
+    chosen = {"times": _numbers(times, "times"), "depths": _numbers(depths, "depths")}
+    wanted = {"times": _middle(stored, T), "depths": _middle(stored, Z)}
+    expect(
+        (chosen["times"], chosen["depths"]) != (wanted["depths"], wanted["times"]),
+        "times and depths are swapped: axis 0 is time, axis 2 is depth (t, c, z, y, x).",
+    )
+    for (name, numbers), axis in zip(chosen.items(), (T, Z), strict=True):
+        middle = stored.shape[axis] // 2
+        expect(
+            len(numbers) == 2 * EACH_SIDE,
+            f"{name} has {len(numbers)} numbers, but {2 * EACH_SIDE} are wanted. Remember that "
+            "range(start, stop) leaves out stop.",
+        )
+        expect(
+            numbers == wanted[name],
+            f"{name} should run from middle - {EACH_SIDE} up to, not including, middle + "
+            f"{EACH_SIDE}, where middle is half of stored.shape[{axis}], {middle}.",
+        )
+    return (
+        f"{len(chosen['times'])} time points × {len(chosen['depths'])} depths make "
+        f"{len(chosen['times']) * len(chosen['depths'])} planes around the middle."
+    )
+
+
+@check
+def plane(plane: Any, stored: StoredArray, times: Sequence[int], depths: Sequence[int]) -> str:
+    """Check that one plane was read: first time point, second channel, first depth."""
+    t, z = times[0], depths[0]
+    pixels = array_of(plane, "plane")
+    expect(
+        pixels.ndim == 2,
+        f"one plane has two axes (y, x), but yours has shape {pixels.shape}: give one number each "
+        "for t, c and z.",
+    )
+    expect(
+        not same(pixels, stored[t, 0, z]),
+        "this is the first channel, the nuclei. Counting starts at 0, so the second channel is 1.",
+    )
+    expect(
+        not _reads(pixels, stored, z, CHANNEL, t),
+        "time and depth are swapped: the axes are stored as t, c, z, y, x.",
+    )
+    expect(
+        not _reads(pixels, stored, CHANNEL, 0, z) and not _reads(pixels, stored, t, 0, CHANNEL),
+        "the channel stands on the wrong axis: the order is t, c, z, y, x.",
+    )
+    expect(
+        same(pixels, stored[t, CHANNEL, z]),
+        "these are not the pixels of the first time point, second channel and first depth that "
+        "you chose: index with times[0], 1 and depths[0].",
+    )
+    return "one plane is one chunk, so this read one object from the store."
+
+
+@check
+def segment(segment: Any, plane: np.ndarray) -> str:
+    """Check the function that turns the pixels of one plane into labels."""
+    found = _labels_of(call(segment, "segment", plane), "segment", plane.shape)
+    smooth = gaussian(plane, sigma=1, mode="reflect", preserve_range=True)
+    mask = smooth > threshold_otsu(smooth)
+    expect(
+        not _agree(found > 0, ~mask),
+        "the background is labelled instead of the membranes. They are brighter than the "
+        "threshold: smooth > threshold_otsu(smooth).",
+    )
+    expect(
+        not _agree(found > 0, plane > threshold_otsu(plane)) or _agree(found > 0, mask),
+        "the plane was not smoothed before the threshold: find the threshold of smooth, and "
+        "compare smooth with it.",
+    )
+    expect(
+        _agree(found > 0, mask),
+        "the labelled pixels are not those above the threshold: smooth with gaussian(plane, "
+        'sigma=1, mode="reflect", preserve_range=True), then keep smooth > '
+        "threshold_otsu(smooth).",
+    )
+    expect(
+        _count(found) == label(mask, connectivity=1).max(),
+        "the objects are joined across corners, or not split at all: use label(mask, "
+        "connectivity=1), where pixels must share an edge to belong together.",
+    )
+    return f"{_count(found)} objects, numbered from 1; 0 is background."
+
+
+@check
+def analyze(analyze: Any, stored: StoredArray, times: Sequence[int], depths: Sequence[int]) -> str:
+    """Check the function that reads one plane and labels it."""
+    (t, other_t), (z, other_z) = (times[0], times[-1]), (depths[0], depths[-1])
+    shape = stored.shape[-2:]
+    found = _labels_of(call(analyze, "analyze", t, CHANNEL, z), "analyze", shape)
+    truth = _truth(stored, t, CHANNEL, z)
+    expect(
+        same(found, truth) or not same(found, _truth(stored, t, 0, z)),
+        "analyze labels the first channel although c is 1: use the argument c.",
+    )
+    expect(
+        same(found, truth) or not same(found, _truth(stored, z, CHANNEL, t)),
+        "time and depth are swapped: the axes are stored as t, c, z, y, x.",
+    )
+    expect(same(found, truth), "analyze(t, c, z) should return segment(stored[t, c, z]).")
+    for name, at in (
+        ("t", (other_t, CHANNEL, z)),
+        ("c", (t, 0, z)),
+        ("z", (t, CHANNEL, other_z)),
+    ):
+        expect(
+            same(call(analyze, "analyze", *at), _truth(stored, *at)),
+            f"analyze gives the same labels whatever {name} is: use its argument {name}, not a "
+            "fixed plane.",
+        )
+    return "it reads its one plane by itself, so many can run at the same time."
+
+
+@check
+def tasks(tasks: Any, stored: StoredArray, times: Sequence[int], depths: Sequence[int]) -> str:
+    """Check the list of delayed tasks, one for each plane, times outermost."""
+    expect(
+        not isinstance(tasks, Delayed),
+        "this is one task: make a list of them, [... for t in times for z in depths].",
+    )
+    expect(
+        isinstance(tasks, list | tuple),
+        f"tasks should be a list, not {a_kind(tasks)}: put the loop in square brackets.",
+    )
+    expect(
+        not any(isinstance(task, list) for task in tasks),
+        "tasks is a list of lists: write both loops in one pair of brackets, "
+        "[... for t in times for z in depths].",
+    )
+    done = any(isinstance(task, np.ndarray) or _wraps_array(task) for task in tasks)
+    expect(
+        not done,
+        "analyze has run already: delayed(analyze(...)) calls it at once. Write "
+        "delayed(analyze)(t, 1, z), which only notes the call down.",
+    )
+    expect(
+        all(isinstance(task, Delayed) for task in tasks),
+        "each entry should be a delayed task: delayed(analyze)(t, 1, z).",
+    )
+    _expect_number(tasks, times, depths, "tasks")
+    first, second = (call(task.compute, "a task") for task in tasks[:2])
+    expect(
+        not same(first, _truth(stored, times[0], 0, depths[0])),
+        "the tasks read the first channel: the second is c = 1.",
+    )
+    expect(
+        not same(first, _truth(stored, depths[0], CHANNEL, times[0])),
+        "t and z are swapped in the call: analyze(t, 1, z).",
+    )
+    _expect_order(first, second, stored, times, depths)
+    return f"{len(tasks)} tasks, and so far no pixel has been read for them."
+
+
+@check
+def results(results: Any, stored: StoredArray, times: Sequence[int], depths: Sequence[int]) -> str:
+    """Check what one `dask.compute` returned: one array of labels for each plane."""
+    expect(
+        isinstance(results, list | tuple),
+        f"results should be the tuple that dask.compute returns, not {a_kind(results)}.",
+    )
+    expect(
+        not (len(results) == 1 and isinstance(results[0], list | tuple)),
+        "dask.compute was given one list, so it returned a tuple that holds one list. Unpack the "
+        "tasks with a star: dask.compute(*tasks).",
+    )
+    expect(
+        not is_lazy(results),
+        "the results are still lazy: nothing has been segmented. dask.compute(*tasks) runs the "
+        "tasks, and analyze must not return a Dask array.",
+    )
+    _expect_number(results, times, depths, "results")
+    shape = stored.shape[-2:]
+    first, second = (_labels_of(one, "results", shape) for one in results[:2])
+    expect(
+        not same(first, _truth(stored, times[0], 0, depths[0])),
+        "these are labels of the first channel: the second is c = 1.",
+    )
+    _expect_order(first, second, stored, times, depths)
+    return f"{len(results)} label images, computed by one call."
+
+
+@check
+def labels(labels: Any, results: Sequence[np.ndarray]) -> str:
+    """Check the labels of all planes as one array of shape (times, depths, y, x)."""
+    stacked = array_of(labels, "labels")
+    side = 2 * EACH_SIDE
+    shape = (side, side, *results[0].shape)
+    expect(
+        stacked.shape != (side * side, *results[0].shape),
+        f"the planes stand in one long row, shape {stacked.shape}: reshape to {shape}.",
+    )
+    expect(stacked.shape == shape, f"labels has shape {stacked.shape}, but {shape} is wanted.")
+    expect(
+        same(stacked[0, 1], results[1]) or not same(stacked[1, 0], results[1]),
+        "the labels are not aligned with their planes: time and depth are swapped. The tasks run "
+        "through all depths of the first time point first.",
+    )
+    expect(
+        same(stacked.reshape(-1, *shape[2:]), np.stack(results)),
+        "the labels are not aligned with their planes: stack them first, then reshape.",
+    )
+    return "labels[i, j] belongs to times[i] and depths[j]."
+
+
+@check
+def objects(objects: Any, labels: np.ndarray) -> str:
+    """Check the number of objects in each plane, shape (times, depths)."""
+    counted = array_of(objects, "objects")
+    truth = labels.max(axis=(2, 3))
+    expect(
+        counted.shape != labels.shape[2:],
+        "the planes were reduced instead of the pixels: axes 2 and 3 are y and x.",
+    )
+    expect(
+        counted.shape == truth.shape,
+        f"objects has shape {counted.shape}; one number for each plane makes {truth.shape}.",
+    )
+    expect(
+        not same(counted, truth + 1),
+        "every plane counts one object too many: 0 is the background, not an object.",
+    )
+    expect(
+        not same(counted, (labels > 0).sum(axis=(2, 3))),
+        "these are labelled pixels, not objects: objects are numbered from 1, so the largest "
+        "label of a plane is their number.",
+    )
+    expect(
+        same(counted, truth) or not same(counted, truth.T),
+        "time and depth are swapped: objects[i, j] should belong to times[i] and depths[j].",
+    )
+    expect(same(counted, truth), "the numbers differ: take the largest label of each plane.")
+    return f"{int(truth.sum())} objects in {truth.size} planes."
+
+
+def _numbers(answer: Any, name: str) -> list[int]:
+    """The whole numbers in a range, list or array."""
+    hint = f"{name} should be a range of whole numbers such as range(0, 10)"
+    expect(not isinstance(answer, str | bytes | dict), f"{hint}, not {a_kind(answer)}.")
+    try:
+        numbers = [int(number) for number in answer if int(number) == number]
+    except (TypeError, ValueError, OverflowError):
+        expect(False, f"{hint}, not {a_kind(answer)}.")
+    expect(len(numbers) == len(answer), f"{hint}: it holds numbers that are not whole (use //).")
+    return numbers
+
+
+def _middle(stored: StoredArray, axis: int) -> list[int]:
+    middle = stored.shape[axis] // 2
+    return list(range(middle - EACH_SIDE, middle + EACH_SIDE))
+
+
+def _reads(pixels: np.ndarray, stored: StoredArray, *at: int) -> bool:
+    """Tell whether the pixels are those at a position, which may lie outside the image."""
+    inside = all(0 <= n < size for n, size in zip(at, stored.shape, strict=False))
+    return inside and same(pixels, stored[at])
+
+
+def _segment(plane: np.ndarray) -> np.ndarray:
+    smooth = gaussian(plane, sigma=1, mode="reflect", preserve_range=True)
+    return np.asarray(label(smooth > threshold_otsu(smooth), connectivity=1))
+
+
+def _truth(stored: StoredArray, t: int, c: int, z: int) -> np.ndarray | None:
+    """Labels of one plane, or None where the position lies outside the image."""
+    inside = t < stored.shape[T] and z < stored.shape[Z]
+    return _segment(stored[t, c, z]) if inside else None
+
+
+def _labels_of(found: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A label image of one plane; a hint if it is a mask, an image, or something else."""
+    array = array_of(found, name)
+    expect(
+        array.shape == shape,
+        f"{name} should give labels of shape {shape}, like the plane, not {array.shape}.",
+    )
+    expect(array.dtype != bool, f"{name} gives a mask, true and false: number its parts, label().")
+    expect(
+        np.issubdtype(array.dtype, np.integer),
+        f"{name} gives {array.dtype} pixels, not labels: labels are whole numbers from label().",
+    )
+    return array
+
+
+def _count(labels: np.ndarray) -> int:
+    return int(np.count_nonzero(np.unique(labels)))
+
+
+def _agree(mask: np.ndarray, other: np.ndarray) -> bool:
+    """Tell whether two masks agree in 99 of 100 pixels."""
+    return bool(np.mean(mask == other) > 0.99)
+
+
+def _wraps_array(task: Any) -> bool:
+    return isinstance(task, Delayed) and str(task.key).startswith("ndarray")
+
+
+def _expect_number(
+    answer: Sequence[Any], times: Sequence[int], depths: Sequence[int], name: str
+) -> None:
+    wanted = len(times) * len(depths)
+    expect(
+        len(answer) == wanted,
+        f"{name} has {len(answer)} entries, but {len(times)} times and {len(depths)} depths make "
+        f"{wanted} planes: loop over both, for t in times for z in depths.",
+    )
+
+
+def _expect_order(
+    first: np.ndarray,
+    second: np.ndarray,
+    stored: StoredArray,
+    times: Sequence[int],
+    depths: Sequence[int],
+) -> None:
+    """A hint unless the second plane is the next depth at the same time."""
+    expect(
+        same(first, _truth(stored, times[0], CHANNEL, depths[0])),
+        "the first plane's labels are not those of times[0] and depths[0]: call analyze(t, 1, z) "
+        "for t in times for z in depths.",
+    )
+    expect(
+        same(second, _truth(stored, times[0], CHANNEL, depths[1])),
+        "the planes come in another order: loop over t first, then z, as in for t in times for z "
+        "in depths.",
+    )

@@ -1,0 +1,269 @@
+"""Checks of notebook 04, overlay labels and measure them.
+
+What is right is worked out from the image in hand; no result is written down here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from skimage.segmentation import clear_border, find_boundaries
+
+from ..multiscale import Multiscale
+from .feedback import a_kind, array_of, check, expect, same
+
+LAMIN, DAPI = 0, 1
+COLUMNS = ("label", "area", "intensity_mean-0", "intensity_mean-1")
+
+
+@check
+def pixels(pixels: Any, image: Multiscale) -> str:
+    """Check that all pixels of the finest level were loaded."""
+    loaded = array_of(pixels, "pixels")
+    shapes = [array.shape for array in image.arrays]
+    expect(
+        loaded.shape not in shapes[1:],
+        f"this is a coarser level, {loaded.shape}. The published labels have the finest one, "
+        f"level 0 of shape {shapes[0]}.",
+    )
+    expect(
+        loaded.shape == shapes[0],
+        f"pixels has shape {loaded.shape}, but level 0 has {shapes[0]}: load the whole level.",
+    )
+    at = (0, 0, shapes[0][2] // 2)
+    expect(
+        same(loaded[at], image.arrays[0][at]),
+        "the shape is right but the pixel values are not: are these the labels, or changed pixels?",
+    )
+    return f"{loaded.nbytes / 1e6:.3g} MB of pixels are in memory, axes t, c, z, y, x."
+
+
+@check
+def labels(labels: Any, image: Multiscale) -> str:
+    """Check that the label image was loaded and computed."""
+    found = array_of(labels, "labels")
+    stored = image.label_array(0)
+    expect(
+        found.shape != image.arrays[0].shape,
+        "this is the image, with its two channels: load_labels_from_s3 opens the labels.",
+    )
+    expect(
+        found.shape == stored.shape,
+        f"labels has shape {found.shape}, but the label image has {stored.shape}: compute all "
+        "of it.",
+    )
+    expect(
+        np.issubdtype(found.dtype, np.integer),
+        f"labels are whole numbers, but these are {found.dtype}: keep the type as it is stored.",
+    )
+    at = (0, 0, stored.shape[2] // 2)
+    expect(same(found[at], stored[at]), "these are not the values of the stored label image.")
+    return f"{_count(found)} labels, and a channel axis of length {found.shape[1]}."
+
+
+@check
+def channels(lamin: Any, dapi: Any, masks: Any, pixels: np.ndarray, labels: np.ndarray) -> str:
+    """Check the two channels and the labels as three stacks of the same shape (z, y, x)."""
+    shape = pixels.shape[2:]
+    for name, answer in {"lamin": lamin, "dapi": dapi, "masks": masks}.items():
+        stack = array_of(answer, name)
+        expect(
+            stack.ndim == 3,
+            f"{name} has {stack.ndim} axes, but a stack has three (z, y, x): pick one time and "
+            "one channel, such as [0, 0].",
+        )
+        expect(
+            stack.shape == shape,
+            f"{name} has shape {stack.shape}, not {shape}: the first two axes are t and c, so "
+            "write [0, c] and keep z, y and x whole.",
+        )
+    expect(
+        not (same(lamin, pixels[0, DAPI]) and same(dapi, pixels[0, LAMIN])),
+        "the channels are swapped: LaminB1 is channel 0 and DAPI is channel 1.",
+    )
+    expect(same(lamin, pixels[0, LAMIN]), "lamin is not channel 0 of pixels (LaminB1).")
+    expect(
+        not same(dapi, pixels[0, LAMIN]), "dapi is the first channel, LaminB1: DAPI is channel 1."
+    )
+    expect(same(dapi, pixels[0, DAPI]), "dapi is not channel 1 of pixels (DAPI).")
+    expect(
+        not (same(masks, lamin) or same(masks, dapi)),
+        "masks is a channel of the image: take it from labels.",
+    )
+    expect(
+        same(masks, labels[0, 0]),
+        "masks are not the stored labels: labels have one channel for the whole image, so the "
+        "index on their channel axis is 0.",
+    )
+    return f"three stacks of shape {shape} that lie on one another, pixel by pixel."
+
+
+@check
+def overlay(outlined: Any, filled: Any, dapi: np.ndarray, masks: np.ndarray, z: int) -> str:
+    """Check one plane with its labels as outlines, and as colour."""
+    height, width = masks.shape[1:]
+    for name, answer in {"outlined": outlined, "filled": filled}.items():
+        picture = array_of(answer, name)
+        expect(
+            picture.shape == (height, width, 3),
+            f"{name} has shape {picture.shape}; a picture of one plane has {height, width, 3}: "
+            "give overlay_labels dapi[z] and masks[z].",
+        )
+    on, off = _magenta(outlined), _magenta(filled)
+    lines = find_boundaries(masks[z], mode="inner")
+    expect(
+        not (same(off, lines) and not on.any()),
+        'the two are swapped: style="outline" belongs to outlined, style="fill" to filled.',
+    )
+    expect(on.any(), 'outlined shows no outlines: style="outline", and a plane that has labels.')
+    expect(
+        same(on, lines),
+        "labels and plane are not aligned: the outlines are not those of masks[z]. Use the same "
+        "z for dapi and for masks.",
+    )
+    expect(
+        not same(outlined, filled) and not off.any(),
+        'filled shows outlines: use style="fill" there.',
+    )
+    away = ~lines & (masks[z] == 0)
+    expect(
+        _follows(outlined[away][:, 0], dapi[z][away]),
+        "labels and plane are not aligned: the grey picture is not dapi[z]. Use the same z, and "
+        "the DAPI channel.",
+    )
+    colored = np.ptp(filled, axis=-1) > 1e-6
+    expect(
+        colored[masks[z] > 0].mean() > 0.9 and not colored[masks[z] == 0].any(),
+        "the colours of filled do not lie on masks[z]: use the same z for dapi and for masks.",
+    )
+    return "the outlines follow the labels of the same plane."
+
+
+@check
+def voxel_size(voxel_size: Any, image: Multiscale) -> str:
+    """Check the size of a voxel along z, y and x, from the metadata."""
+    expect(
+        isinstance(voxel_size, Sequence | np.ndarray) and not isinstance(voxel_size, str),
+        f"voxel_size should be a tuple of three numbers (z, y, x), not {a_kind(voxel_size)}.",
+    )
+    size = tuple(float(number) for number in voxel_size)
+    truth = image.scales[0][2:]
+    expect(
+        len(size) != len(image.scales[0]),
+        "these are five numbers, for t, c, z, y and x: leave out the first two, [2:].",
+    )
+    expect(len(size) == 3, f"three numbers are wanted (z, y, x), not {len(size)}.")
+    expect(
+        any(abs(number - 1) > 1e-9 for number in size),
+        "every size is 1, so these are relative sizes: version 0.1 metadata hold none in µm. "
+        "Take them from the v0.4 copy.",
+    )
+    expect(
+        not any(np.allclose(size, scale[2:]) for scale in image.scales[1:]),
+        "this is the voxel size of a coarser level: the labels lie on scales[0].",
+    )
+    expect(
+        np.allclose(size, truth) or not np.allclose(size, truth[::-1]),
+        "the order is reversed: the axes are z, y, x, and z comes first.",
+    )
+    expect(np.allclose(size, truth), "these are not the z, y and x scales of level 0.")
+    return f"a voxel is {np.prod(size):.4f} µm³, taller than wide."
+
+
+@check
+def measured(
+    measured: Any, masks: np.ndarray, lamin: np.ndarray, dapi: np.ndarray, voxel_size: Any
+) -> str:
+    """Check the table of `regionprops_table`: label, volume and intensity in both channels."""
+    expect(
+        isinstance(measured, dict | pd.DataFrame),
+        f"measured should be the dictionary from regionprops_table, not {a_kind(measured)}.",
+    )
+    missing = [name for name in COLUMNS if name not in measured]
+    expect(
+        "intensity_mean" not in measured,
+        "only one channel was measured: stack both along a last axis, "
+        "np.stack([lamin, dapi], axis=-1).",
+    )
+    expect(
+        not missing,
+        f'the table has no {", ".join(missing)}: ask for properties=("label", "area", '
+        '"intensity_mean") and give intensity_image both channels.',
+    )
+    numbers = np.unique(masks[masks > 0])
+    table = {name: np.asarray(measured[name], float) for name in COLUMNS}
+    expect(
+        0 not in table["label"], "the background, label 0, is in the table: it is not a nucleus."
+    )
+    expect(
+        same(np.sort(table["label"]), numbers),
+        f"the table has {len(table['label'])} rows, but masks hold {len(numbers)} labels: measure "
+        "the whole stack, masks, at once and as it is.",
+    )
+    label, voxels = numbers[0], masks == numbers[0]
+    row = int(np.flatnonzero(table["label"] == label)[0])
+    count, volume = float(voxels.sum()), float(voxels.sum() * np.prod(np.asarray(voxel_size)))
+    expect(
+        not np.isclose(table["area"][row], count) or np.isclose(count, volume),
+        "the volumes are numbers of voxels, not µm³: give spacing=voxel_size.",
+    )
+    expect(
+        np.isclose(table["area"][row], volume, rtol=1e-3),
+        "the volumes do not fit the voxel size: spacing takes (z, y, x) in µm.",
+    )
+    mean_lamin, mean_dapi = lamin[voxels].mean(), dapi[voxels].mean()
+    expect(
+        not np.isclose(table["intensity_mean-0"][row], mean_dapi)
+        or np.isclose(mean_lamin, mean_dapi),
+        "the channels are swapped: lamin comes first, then dapi.",
+    )
+    expect(
+        np.isclose(table["intensity_mean-0"][row], mean_lamin)
+        and np.isclose(table["intensity_mean-1"][row], mean_dapi),
+        "the intensities are not those of lamin and dapi: stack the two as they are.",
+    )
+    return f"{len(numbers)} nuclei, with a volume in µm³ and the mean of each channel."
+
+
+@check
+def touches(touches: Any, measured: Any, masks: np.ndarray) -> str:
+    """Check which nuclei touch the border of the stack."""
+    if isinstance(touches, pd.Series):
+        touches = touches.to_numpy()
+    found = array_of(touches, "touches")
+    inside = clear_border(masks)
+    truth = ~np.isin(np.asarray(measured["label"]), inside)
+    expect(
+        found.shape == truth.shape,
+        f"touches has shape {found.shape}; one true or false for each of the {len(truth)} nuclei "
+        "is wanted.",
+    )
+    expect(found.dtype == bool, "touches should hold true and false: use np.isin.")
+    expect(
+        not same(found, ~truth) or same(found, truth),
+        "this is the other way round: true for the nuclei that are left inside. Put ~ before it.",
+    )
+    expect(
+        same(found, truth),
+        "these are other nuclei: a nucleus touches the border if clear_border(masks) no longer "
+        "holds its label.",
+    )
+    return f"{int(truth.sum())} of {len(truth)} nuclei are cut by the border of the stack."
+
+
+def _count(labels: np.ndarray) -> int:
+    return int(np.count_nonzero(np.unique(labels)))
+
+
+def _magenta(picture: np.ndarray) -> np.ndarray:
+    """Where a picture has the colour of outlines."""
+    return np.all(np.isclose(picture, (1.0, 0.0, 1.0)), axis=-1)
+
+
+def _follows(grey: np.ndarray, pixels: np.ndarray) -> bool:
+    """Tell whether greys rise with the pixels they are made from, whatever the window."""
+    order = np.argsort(pixels, kind="stable")
+    return bool(np.all(np.diff(np.asarray(grey, float)[order]) >= -1e-9))
