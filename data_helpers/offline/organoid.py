@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from . import organoid_textures as textures
 from .noise import quick_noise, random_unit
 from .organoid_shape import RINGS, Tissue, tissue
-from .organoid_textures import Choice, Pixels, Steps, Window, blend, interpolate
+from .organoid_textures import Choice, Near, Objects, Pixels, Steps, Window, blend, interpolate
 
 LEVELS: tuple[tuple[int, int], ...] = tuple((93184 >> n, 144384 >> n) for n in range(11))
 
 _ROWS = 64  # rows painted at a time: their arrays stay in the processor's cache
-_VILLI = 16  # microvilli along the top of one cell
+_VILLI = 14  # microvilli along the top of one cell
 
 # Grey values. As in transmission EM, what took up heavy metal is dark.
 _RESIN = 5250.0
@@ -125,25 +125,33 @@ def _paint_strip(w: Window, scene: Scene) -> Pixels:
     apical, basal = _read_nodes(w, scene, "apical"), _read_nodes(w, scene, "basal")
     cloud = textures.cloud().read(w)
     grain = textures.grain().read(w)
+    bags = scene.vesicles.read(w) if scene.vesicles else None
     grey = _background(w, apical, basal, cloud, grain)
     if apical.max() > -2600 and basal.max() > -600 - 2 * w.pixel:
-        _epithelium(grey, w, scene, _fields(w, scene, apical, basal), cloud, grain)
-    _vesicles(grey, w, scene, grain)
+        fields = _fields(w, scene, apical, basal)
+        _epithelium(grey, w, scene, fields, bags, cloud, grain)
+    _vesicles(grey, w, bags, cloud, grain)
     _virions(grey, w, scene, grain)
     return grey
 
 
 def _epithelium(
-    grey: Pixels, w: Window, scene: Scene, f: Fields, cloud: Pixels, grain: Pixels
+    grey: Pixels,
+    w: Window,
+    scene: Scene,
+    f: Fields,
+    bags: Near | None,
+    cloud: Pixels,
+    grain: Pixels,
 ) -> None:
     """Paint the cells with their microvilli and membranes."""
     surface, axis = _apical_surface(w, f, cloud)
     inside = np.minimum(_cover(surface, f, w), _edge(-f.basal, w))
-    if not inside.any():
+    if not (np.minimum(-surface, f.basal).max() > -16 - w.pixel or inside.any()):
         return
     cell = _cytoplasm(f, cloud, grain)
     _reticulum(cell, w, f, grain)
-    _mitochondria(cell, w, scene, grain)
+    _mitochondria(cell, w, scene, bags, cloud, grain)
     _villi(cell, w, f, axis, grain)
     _nucleus(cell, w, f, cloud, grain)
     _lateral_membrane(cell, w, f, cloud)
@@ -166,8 +174,8 @@ def _scene(w: Window) -> Scene:
     step, at = _grid(w)
     rows = Steps.between(w.y0, w.y1, w.pixel, step, at)
     columns = Steps.between(w.x0, w.x1, w.pixel, step, at)
-    y = (np.arange(rows.first, rows.first + rows.count) + at)[:, None] * float(step)
-    x = (np.arange(columns.first, columns.first + columns.count) + at)[None, :] * float(step)
+    y = (np.arange(rows.first, rows.first + rows.count, dtype=np.float64) + at)[:, None] * step
+    x = (np.arange(columns.first, columns.first + columns.count, dtype=np.float64) + at) * step
     here = tissue(y, x)
     nodes = {
         name: np.minimum(field, 100000.0).astype(np.float32)
@@ -179,7 +187,7 @@ def _scene(w: Window) -> Scene:
         mitochondria = textures.mitochondria().choose(w, _is_mitochondrion)
     if w.pixel < 128 and here.basal.max() > 0:
         vesicles = textures.vesicles().choose(w, _is_vesicle)
-    if cells and w.pixel < 64:
+    if cells and w.pixel < 32:
         virions = textures.virions().choose(w, _is_virion)
     corners = _unroll(here.s, rows.exact)
     return Scene(nodes, corners, rows.first, columns, mitochondria, vesicles, virions)
@@ -260,30 +268,34 @@ def _dice(y: NDArray[np.float64], x: NDArray[np.float64], seed: int) -> Pixels:
     return random_unit(np.floor(y).astype(np.int64), np.floor(x).astype(np.int64), seed=seed)
 
 
-def _is_mitochondrion(
-    y: NDArray[np.float64], x: NDArray[np.float64], radius: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    here = tissue(y, x)
-    room = (here.apical > 1200) & (here.basal > 500) & (here.nucleus > 380)
-    return room & (_lateral(here) > 250) & (_dice(y, x, 31) < 0.8)
+def _is_mitochondrion(objects: Objects) -> NDArray[np.bool_]:
+    """Mitochondria lie where their middle and both ends have room."""
+    y, x, _, half_y, half_x = objects
+    room = _dice(y, x, 31) < 0.85
+    for end in (0.0, 1.0, -1.0):
+        left = np.flatnonzero(room)
+        here = tissue(y[left] + end * half_y[left], x[left] + end * half_x[left])
+        ok = (here.apical > 900) & (here.basal > 500)
+        room[left] = ok & (here.nucleus > 330) & (_lateral(here) > 280)
+    return room
 
 
-def _is_vesicle(
-    y: NDArray[np.float64], x: NDArray[np.float64], radius: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def _is_vesicle(objects: Objects) -> NDArray[np.bool_]:
+    """Vesicles fill the upper half of cells, most of all of infected ones; some drift outside."""
+    y, x, radius, _, _ = objects
     here = tissue(y, x)
     in_cell = (here.apical > radius + 330) & (here.basal > radius + 300)
     in_cell &= (here.nucleus > radius + 130) & (_lateral(here) > radius + 90)
-    depth = here.apical / np.maximum(here.apical + here.basal, 1.0)
-    in_cell &= _dice(y, x, 32) < np.where(depth < 0.45, 0.8, 0.3)
+    share = np.where(here.basal > here.apical, 0.45, 0.2)
+    share += 0.35 * _infected(np.floor(here.s).astype(np.int64))
+    in_cell &= _dice(y, x, 32) < share
     in_lumen = (here.apical < -2200) & (_dice(y, x, 35) < 0.03)
     return in_cell | in_lumen
 
 
-def _is_virion(
-    y: NDArray[np.float64], x: NDArray[np.float64], radius: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Virions: in vesicles of infected cells, between their microvilli, some adrift."""
+def _is_virion(objects: Objects) -> NDArray[np.bool_]:
+    """Virions lie in vesicles of infected cells and between their microvilli; some drift."""
+    y, x = objects.y, objects.x
     here = tissue(y, x)
     possible = (here.apical > -2600) & (here.basal > 0) & (here.nucleus > 0)
     possible &= _infected(np.floor(here.s).astype(np.int64))
@@ -299,8 +311,8 @@ def _is_virion(
     surface = _villus_surface(
         (-apical).astype(np.float32), s.astype(np.float32), width.astype(np.float32), cloud
     )[0]
-    attached = (surface > 46) & (surface < 75) & (dice < 0.55)
-    adrift = (surface >= 75) & (dice < 0.12 + 0.5 * cloud)
+    attached = (surface > 44) & (surface < 70) & (dice < 0.8)
+    adrift = (surface >= 70) & (dice < 0.22 + 0.8 * cloud)
     found[possible] = in_vesicle | ((apical < 0) & (attached | adrift))
     return found
 
@@ -344,7 +356,7 @@ def _fade(w: Window, full: float, gone: float) -> float:
 
 def _background(w: Window, apical: Pixels, basal: Pixels, cloud: Pixels, grain: Pixels) -> Pixels:
     """Paint embedding resin, a little darker in the lumen; wisps of matrix around the organoid."""
-    grey = np.float32(110) * cloud
+    grey = np.float32(50) * cloud
     grey += np.float32(30) * grain
     grey += np.float32(_RESIN)
     lumen = apical * np.float32(-1 / 900)
@@ -381,7 +393,7 @@ def _villus_surface(
     axis = np.abs(m - index - np.float32(0.5)) * width * np.float32(1 / _VILLI)
     length = np.take(_villus_length(), index.astype(np.int32))
     beyond = np.maximum(height - length, 0)
-    radius = np.float32(46) + np.float32(14) * cloud
+    radius = np.float32(43) + np.float32(14) * cloud
     villus = np.sqrt(axis * axis + beyond * beyond) - radius
     # A smooth minimum of the two distances rounds the corner at the foot of the microvillus.
     mixed = np.clip((villus - height) * np.float32(0.5 / 70) + np.float32(0.5), 0, 1)
@@ -439,17 +451,21 @@ def _reticulum(cell: Pixels, w: Window, f: Fields, grain: Pixels) -> None:
     _tint(cell, _line(distance - np.float32(42), 13, w) * dots * here, _MEMBRANE)
 
 
-def _mitochondria(cell: Pixels, w: Window, scene: Scene, grain: Pixels) -> None:
+def _mitochondria(
+    cell: Pixels, w: Window, scene: Scene, bags: Near | None, cloud: Pixels, grain: Pixels
+) -> None:
     """Paint mitochondria: two membranes around a dark matrix, crossed by cristae."""
     rods = scene.mitochondria.read(w) if scene.mitochondria else None
     if rods is None:
         return
-    distance, along, _ = rods
+    distance, along = rods
+    if bags is not None:  # vesicles dent mitochondria
+        distance = np.maximum(distance, np.float32(40) - bags.distance)
     visible = np.float32(_fade(w, 128, 512))
     _tint(cell, _edge(distance, w) * visible, np.float32(_MATRIX) + np.float32(300) * grain)
     detail = _fade(w, 8, 48)
     if detail:
-        phase = (along + np.float32(25) * grain) * np.float32(1 / 85)
+        phase = (along + np.float32(110) * cloud + np.float32(5) * grain) * np.float32(1 / 85)
         phase -= np.floor(phase)
         phase -= np.float32(0.5)
         phase *= np.float32(85)
@@ -497,8 +513,9 @@ def _nucleus(cell: Pixels, w: Window, f: Fields, cloud: Pixels, grain: Pixels) -
 
 def _lateral_membrane(cell: Pixels, w: Window, f: Fields, cloud: Pixels) -> None:
     """Paint the membranes of two neighbouring cells, the cleft between them, and junctions."""
-    if f.lateral.min() > 100 + w.pixel:
+    if f.lateral.min() > 200 + w.pixel:
         return
+    _tint(cell, np.float32(0.25) * _line(f.lateral, 60, w, 160), _CHROMATIN)
     junction = np.clip(np.float32(1) - f.apical * np.float32(1 / 700), 0, 1)
     junction = np.maximum(junction, np.clip(cloud * np.float32(6) - np.float32(2.2), 0, 1))
     junction *= _edge(-f.apical, w)
@@ -507,14 +524,13 @@ def _lateral_membrane(cell: Pixels, w: Window, f: Fields, cloud: Pixels) -> None
     _tint(cell, _line(f.lateral - np.float32(17), 7, w), _MEMBRANE)
 
 
-def _vesicles(grey: Pixels, w: Window, scene: Scene, grain: Pixels) -> None:
+def _vesicles(grey: Pixels, w: Window, bags: Near | None, cloud: Pixels, grain: Pixels) -> None:
     """Paint vesicles in the cells, and debris in the lumen: clear, double-walled or dense."""
-    found = scene.vesicles.read(w) if scene.vesicles else None
-    if found is None:
+    if bags is None:
         return
-    distance, _, kind = found
+    distance, kind = bags
     visible = np.float32(_fade(w, 32, 128))
-    colour = np.where(kind < _DOUBLE, np.float32(_VESICLE), np.float32(_GRANULE))
+    colour = np.where(kind < _DOUBLE, np.float32(_VESICLE), _GRANULE + np.float32(1200) * cloud)
     colour += np.float32(160) * grain
     _tint(grey, _edge(distance, w) * visible, colour)
     _tint(grey, _line(distance, 6, w) * visible, _MEMBRANE)
@@ -528,7 +544,7 @@ def _virions(grey: Pixels, w: Window, scene: Scene, grain: Pixels) -> None:
     if found is None:
         return
     distance = found.distance + np.float32(4) * grain
-    visible = np.float32(_fade(w, 16, 64))
+    visible = np.float32(_fade(w, 8, 32))
     core = np.float32(_VIRION) + np.float32(700) * grain
     _tint(grey, _edge(distance, w, 6) * visible, core)
     _tint(grey, _line(distance + np.float32(5), 5, w) * visible, _MEMBRANE)

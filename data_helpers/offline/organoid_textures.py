@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,32 +73,31 @@ def blend(
     corners: tuple[Pixels, Pixels, Pixels, Pixels], rows: Steps, columns: Steps
 ) -> NDArray[np.float32]:
     """Interpolate between the four corners (two above, two below) of each block of pixels."""
-    top_left, top_right, bottom_left, bottom_right = corners
-    part = rows.part[:, None]
-    left, right = top_left[rows.index], top_right[rows.index]
-    left = left + (bottom_left[rows.index] - left) * part
-    right = right + (bottom_right[rows.index] - right) * part
-    right -= left
-    if columns.block < 16:
-        out = np.take(right, columns.index, axis=1)
-        out *= columns.part
-        out += np.take(left, columns.index, axis=1)
-        return out
-    # Wide blocks: stretch each by broadcasting, then cut off what sticks out at the left.
-    u = ((np.arange(columns.block) + 0.5) * (1.0 / columns.block)).astype(np.float32)
-    n = len(columns.index)
-    skip = int(columns.part[0] * columns.block)
-    stretched = right[:, :, None] * u
-    stretched += left[:, :, None]
-    return stretched.reshape(len(part), -1)[:, skip : skip + n]
+    top_left, top_right, bottom_left, bottom_right = (c[:, columns.index] for c in corners)
+    # Along the rows first: there are far fewer rows of samples than rows of pixels.
+    top = top_left + (top_right - top_left) * columns.part
+    bottom = bottom_left + (bottom_right - bottom_left) * columns.part
+    bottom -= top
+    out = bottom[rows.index]
+    out *= rows.part[:, None]
+    out += top[rows.index]
+    return out
 
 
 def interpolate(samples: Pixels, rows: Steps, columns: Steps) -> Pixels:
     """Interpolate float32 samples of shape (rows.count, columns.count) at each pixel."""
     if rows.exact and columns.exact:
         return samples
-    corners = (samples[:-1, :-1], samples[:-1, 1:], samples[1:, :-1], samples[1:, 1:])
-    return blend(corners, rows, columns)
+    left = samples[:, columns.index]
+    across = samples[:, columns.index + 1]
+    across -= left
+    across *= columns.part
+    across += left
+    below = across[1:] - across[:-1]
+    out = below[rows.index]
+    out *= rows.part[:, None]
+    out += across[rows.index]
+    return out
 
 
 def _wrapped(image: Pixels, rows: Steps, columns: Steps) -> Pixels:
@@ -148,8 +147,23 @@ def _choose_copy(texel: int, window: Window) -> tuple[int, Steps, Steps]:
     return (step // texel).bit_length() - 1, rows, columns
 
 
-# A rule that says, for objects at float64 positions (y, x) with a radius, which are there.
-Rule = Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]]
+class Objects(NamedTuple):
+    """Objects, one entry for each: centre, radius, and half their axis (0 for discs)."""
+
+    y: NDArray[np.float64]
+    x: NDArray[np.float64]
+    radius: NDArray[np.float64]
+    half_y: NDArray[np.float64]
+    half_x: NDArray[np.float64]
+
+    def pick(self, which: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> Objects:
+        """Return some of the objects, moved by (y, x)."""
+        some = Objects(*(column[which] for column in self))
+        return some._replace(y=some.y + y, x=some.x + x)
+
+
+# A rule that says which of some objects are there.
+Rule = Callable[[Objects], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -157,18 +171,16 @@ class Scatter:
     """Objects strewn over a repeating square, none touching another.
 
     ``distance`` is the distance from the nearest object's outline (negative inside), ``nearest``
-    which object that is, ``along`` the position along its axis; each with coarser copies. Objects
-    that cross the square's edge are listed once for each side, so that an object can be left out
-    as a whole. ``kind`` is a random number in [0, 1) for each.
+    which object that is, ``along`` the position along its axis (None for discs); each with coarser
+    copies. Objects that cross the square's edge are listed once for each side, so that an object
+    can be left out as a whole. ``kind`` is a random number in [0, 1) for each.
     """
 
     texel: int
     distance: list[Pixels]
-    along: list[Pixels]
+    along: list[Pixels] | None
     nearest: list[NDArray[np.int16]]
-    y: NDArray[np.float64]
-    x: NDArray[np.float64]
-    radius: NDArray[np.float64]
+    objects: Objects
     kind: Pixels
     reach: float
 
@@ -183,27 +195,28 @@ class Scatter:
         n = len(self.nearest[copy])
         tiles_y = np.arange(rows.first // n, (rows.first + rows.count - 1) // n + 1)
         tiles_x = np.arange(columns.first // n, (columns.first + columns.count - 1) // n + 1)
-        shape = (len(tiles_y), len(tiles_x), len(self.y))
-        y = np.broadcast_to((tiles_y * self.period)[:, None, None] + self.y, shape)
-        x = np.broadcast_to((tiles_x * self.period)[:, None] + self.x, shape)
-        radius = np.broadcast_to(self.radius, shape)
-        present = rule(y.ravel(), x.ravel(), radius.ravel()).reshape(shape)
+        shape = (len(tiles_y), len(tiles_x), len(self.kind))
+        i, j, k = (index.ravel() for index in np.indices(shape))
+        moved = self.objects.pick(k, tiles_y[i] * self.period, tiles_x[j] * self.period)
+        present = rule(moved).reshape(shape)
         if not present.any():
             return None
         distance = np.full((rows.count, columns.count), self.reach, dtype=np.float32)
-        along, kind = np.zeros_like(distance), np.zeros_like(distance)
+        mark = np.zeros_like(distance)
         for here, tile_y in zip(present, tiles_y, strict=True):
             to_y, from_y = _overlap(rows, int(tile_y), n)
             for there, tile_x in zip(here, tiles_x, strict=True):
                 to_x, from_x = _overlap(columns, int(tile_x), n)
                 nearest = self.nearest[copy][from_y, from_x]
-                along[to_y, to_x] = self.along[copy][from_y, from_x]
+                if self.along is not None:
+                    mark[to_y, to_x] = self.along[copy][from_y, from_x]
                 if not there.any():
                     continue
                 shown = there[nearest]
                 np.copyto(distance[to_y, to_x], self.distance[copy][from_y, from_x], where=shown)
-                kind[to_y, to_x] = np.where(shown, self.kind[nearest], np.float32(0))
-        return Choice(self.texel, self.reach, rows.first, distance, along, kind)
+                if self.along is None:
+                    mark[to_y, to_x] = self.kind[nearest]
+        return Choice(self, rows.first, distance, mark)
 
     def choose_at(
         self, y: NDArray[np.float64], x: NDArray[np.float64], rule: Rule
@@ -214,11 +227,10 @@ class Scatter:
         kx = np.floor(x / self.texel).astype(np.int64)
         at = (ky % n, kx % n)
         j = self.nearest[0][at].astype(np.int64)
-        cy = ky // n * self.period + self.y[j]
-        cx = kx // n * self.period + self.x[j]
         distance = np.full(y.shape, self.reach)
         close = self.distance[0][at] < self.reach
-        there = rule(cy[close], cx[close], self.radius[j[close]])
+        tile_y, tile_x = (ky // n)[close] * self.period, (kx // n)[close] * self.period
+        there = rule(self.objects.pick(j[close], tile_y, tile_x))
         distance[close] = np.where(there, self.distance[0][at][close], self.reach)
         return distance, self.kind[j]
 
@@ -231,38 +243,34 @@ def _overlap(steps: Steps, tile: int, n: int) -> tuple[slice, slice]:
 
 
 class Near(NamedTuple):
-    """For each pixel: distance from the nearest object, position along its axis, its kind."""
+    """For each pixel: distance from the nearest object, and its kind or the position along it."""
 
     distance: Pixels
-    along: Pixels
-    kind: Pixels
+    mark: Pixels
 
 
 @dataclass(frozen=True)
 class Choice:
     """The objects of a scatter that are there in one window."""
 
-    texel: int
-    reach: float
+    scatter: Scatter
     first_row: int
     distance: Pixels
-    along: Pixels
-    kind: Pixels
+    mark: Pixels
 
     def read(self, window: Window) -> Near | None:
         """Read the objects in some rows of the window; None if there are none."""
-        _, rows, columns = _choose_copy(self.texel, window)
+        _, rows, columns = _choose_copy(self.scatter.texel, window)
         start = rows.first - self.first_row
         part = slice(start, start + rows.count)
-        if self.distance[part].min() >= self.reach:
+        if self.distance[part].min() >= self.scatter.reach:
             return None
+        distance = interpolate(self.distance[part], rows, columns)
+        if self.scatter.along is not None:
+            return Near(distance, interpolate(self.mark[part], rows, columns))
         near_y = rows.index + (rows.part > 0.5)
         near_x = columns.index + (columns.part > 0.5)
-        return Near(
-            interpolate(self.distance[part], rows, columns),
-            interpolate(self.along[part], rows, columns),
-            np.take(self.kind[part][near_y], near_x, axis=1),
-        )
+        return Near(distance, self.mark[part][:, near_x][near_y])
 
 
 def _place(
@@ -289,7 +297,7 @@ def _place(
             if (d[..., 0] * d[..., 0] + d[..., 1] * d[..., 1] < far * far).any():
                 continue
         balls = np.concatenate([balls, new])
-        kept.append((y, x, uy, ux, half, r, bend, roll[6]))
+        kept.append((y, x, uy, ux, half, r, bend, min(roll[6], 1.0 - r / 1000.0)))
     return kept
 
 
@@ -331,7 +339,7 @@ def scatter(
     along = np.zeros((size, size), dtype=np.float32)
     nearest = np.zeros((size, size), dtype=np.int16)
     rough = periodic_noise(size, size // 16, seed=seed + 1) * np.float32(wobble)
-    objects: list[tuple[float, float, float, float]] = []
+    objects: list[tuple[float, ...]] = []
     for y, x, uy, ux, half, r, bend, kind in _place(number, period, radius, length, gap, seed):
         extent = half + r + reach + abs(bend) * half * half
         for sy in (-period, 0.0, period):
@@ -356,7 +364,7 @@ def scatter(
                 nearest[box][closer] = len(objects)
                 along[box][closer] = a.astype(np.float32)[closer]
                 distance[box][closer] = d[closer]
-                objects.append((cy, cx, r, kind))
+                objects.append((cy, cx, r, half * uy, half * ux, kind))
     columns = [np.array(c, dtype=np.float64) for c in zip(*objects, strict=True)]
     copies = 5
     nearest_copies = [nearest]
@@ -365,12 +373,10 @@ def scatter(
     return Scatter(
         texel=texel,
         distance=mip_pyramid(distance, copies),
-        along=mip_pyramid(along, copies),
+        along=mip_pyramid(along, copies) if length else None,
         nearest=nearest_copies,
-        y=columns[0],
-        x=columns[1],
-        radius=columns[2],
-        kind=columns[3].astype(np.float32),
+        objects=Objects(*columns[:5]),
+        kind=columns[5].astype(np.float32),
         reach=reach,
     )
 
