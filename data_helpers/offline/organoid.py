@@ -68,6 +68,7 @@ class Scene(NamedTuple):
     mitochondria: Choice | None
     vesicles: Choice | None
     virions: Choice | None
+    shed_cells: Choice | None
 
 
 def paint(
@@ -127,6 +128,7 @@ def _paint_strip(w: Window, scene: Scene) -> Pixels:
     grain = textures.grain().read(w)
     bags = scene.vesicles.read(w) if scene.vesicles else None
     grey = _background(w, apical, basal, cloud, grain)
+    _shed_cell(grey, w, scene, cloud, grain)
     if apical.max() > -2600 and basal.max() > -600 - 2 * w.pixel:
         fields = _fields(w, scene, apical, basal)
         _epithelium(grey, w, scene, fields, bags, cloud, grain)
@@ -189,8 +191,11 @@ def _scene(w: Window) -> Scene:
         vesicles = textures.vesicles().choose(w, _is_vesicle)
     if cells and w.pixel < 32:
         virions = textures.virions().choose(w, _is_virion)
+    shed_cells = None
+    if here.apical.min() < -1000:
+        shed_cells = textures.shed_cells().choose(w, _is_shed_cell)
     corners = _unroll(here.s, rows.exact)
-    return Scene(nodes, corners, rows.first, columns, mitochondria, vesicles, virions)
+    return Scene(nodes, corners, rows.first, columns, mitochondria, vesicles, virions, shed_cells)
 
 
 def _unroll(s: NDArray[np.float64], exact: bool) -> tuple[Pixels, Pixels, Pixels, Pixels]:
@@ -280,6 +285,12 @@ def _is_mitochondrion(objects: Objects) -> NDArray[np.bool_]:
     return room
 
 
+def _is_shed_cell(objects: Objects) -> NDArray[np.bool_]:
+    """Shed cells lie in the lumen, clear of its wall."""
+    here = tissue(objects.y, objects.x)
+    return (here.apical < -objects.radius - 3500) & (_dice(objects.y, objects.x, 36) < 0.6)
+
+
 def _is_vesicle(objects: Objects) -> NDArray[np.bool_]:
     """Vesicles fill the upper half of cells, most of all of infected ones; some drift outside."""
     y, x, radius, _, _ = objects
@@ -289,6 +300,10 @@ def _is_vesicle(objects: Objects) -> NDArray[np.bool_]:
     share = np.where(here.basal > here.apical, 0.45, 0.2)
     share += 0.35 * _infected(np.floor(here.s).astype(np.int64))
     in_cell &= _dice(y, x, 32) < share
+    left = np.flatnonzero(in_cell)
+    mitochondria, within = textures.mitochondria(), radius[left] + 60.0
+    free, _ = mitochondria.choose_at(y[left], x[left], _is_mitochondrion, within)
+    in_cell[left] = free >= within
     in_lumen = (here.apical < -2200) & (_dice(y, x, 35) < 0.03)
     return in_cell | in_lumen
 
@@ -305,8 +320,8 @@ def _is_virion(objects: Objects) -> NDArray[np.bool_]:
     y, x = y[possible], x[possible]
     apical, s, width = here.apical[possible], here.s[possible], here.width[possible]
     dice = _dice(y, x, 33)
-    distance, kind = textures.vesicles().choose_at(y, x, _is_vesicle)
-    in_vesicle = (distance < -52.0) & (kind < _CLEAR) & (dice < 0.75)
+    distance, kind = textures.vesicles().choose_at(y, x, _is_vesicle, -52.0)
+    in_vesicle = (distance < 0) & (kind < _CLEAR) & (dice < 0.75)
     cloud = textures.cloud().read_at(y, x)
     surface = _villus_surface(
         (-apical).astype(np.float32), s.astype(np.float32), width.astype(np.float32), cloud
@@ -370,6 +385,21 @@ def _background(w: Window, apical: Pixels, basal: Pixels, cloud: Pixels, grain: 
         _tint(grey, fibres * near, _CYTOPLASM)
         _tint(grey, np.float32(0.5) * _line(basal + np.float32(130), 50, w, 60), _CYTOPLASM)
     return grey
+
+
+def _shed_cell(grey: Pixels, w: Window, scene: Scene, cloud: Pixels, grain: Pixels) -> None:
+    """Paint a dead cell in the lumen: rounded, dark, its chromatin in lumps."""
+    found = scene.shed_cells.read(w) if scene.shed_cells else None
+    if found is None:
+        return
+    distance = found.distance + np.float32(350) * cloud
+    if distance.min() > 16 + w.pixel:
+        return
+    body = np.float32(_VILLUS) + np.float32(900) * cloud + np.float32(420) * grain
+    deep = np.clip(distance * np.float32(-1 / 700) - np.float32(0.6), 0, 1)
+    _tint(body, deep * textures.chromatin().read(w), _NUCLEOLUS)
+    _tint(grey, _edge(distance, w), body)
+    _tint(grey, _line(distance, 6, w), _MEMBRANE)
 
 
 def _apical_surface(w: Window, f: Fields, cloud: Pixels) -> tuple[Pixels, Pixels | None]:

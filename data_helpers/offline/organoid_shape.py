@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .noise import random_unit, value_noise
+from .noise import random_unit
 
 Field = NDArray[np.float64]
 
@@ -172,10 +172,34 @@ def outline(ring: Ring) -> Outline:
     )
 
 
-def _look_up(table: Field, turn: Field) -> Field:
+def _look_up(table: Outline, turn: Field) -> Outline:
+    """Interpolate all tables of an outline at some angles."""
     u = turn * _STEPS
     k = np.minimum(np.floor(u).astype(np.int64), _STEPS - 1)
-    return np.asarray(table[k] + (table[k + 1] - table[k]) * (u - k))
+    part = u - k
+    return Outline(*(column[k] + (column[k + 1] - column[k]) * part for column in table))
+
+
+@cache
+def _bumps(seed: int) -> Field:
+    """Random numbers from -1 to 1 on a grid, for `_unevenness`."""
+    grid = np.arange(64)
+    return 2.0 * random_unit(grid[:, None], grid[None, :], seed=seed).astype(np.float64) - 1.0
+
+
+def _unevenness(y: Field, x: Field, size: float, seed: int) -> Field:
+    """Smooth noise with bumps of some size; as `noise.value_noise`, but it repeats, and is quick."""
+    bumps = _bumps(seed)
+    v, u = y * (1.0 / size), x * (1.0 / size)
+    iy, ix = np.floor(v), np.floor(u)
+    fy, fx = v - iy, u - ix
+    fy, fx = fy * fy * (3.0 - 2.0 * fy), fx * fx * (3.0 - 2.0 * fx)
+    y0, x0 = iy.astype(np.int64) & 63, ix.astype(np.int64) & 63
+    y1, x1 = (y0 + 1) & 63, (x0 + 1) & 63
+    a, b = bumps[y0, x0], bumps[y1, x0]
+    a = a + (bumps[y0, x1] - a) * fx
+    b = b + (bumps[y1, x1] - b) * fx
+    return np.asarray(a + (b - a) * fy)
 
 
 @cache
@@ -189,11 +213,12 @@ def nuclei() -> Nuclei:
         dice = random_unit(np.arange(8), seed=9000 + ring.start + cell).astype(np.float64)
         s = ring.start + cell + 0.5
         turn = np.array([np.searchsorted(table.s, s) / _STEPS])
-        inner, outer = _look_up(table.apical, turn)[0], _look_up(table.basal, turn)[0]
+        here = _look_up(table, turn)
+        inner, outer = here.apical[0], here.basal[0]
         depth = 0.6 + 0.14 * dice[0]
         r = inner + (outer - inner) * depth
         sine, cosine = direction(turn)
-        span = _look_up(table.turns_per_cell, turn)[0] * _TURN * r
+        span = here.turns_per_cell[0] * _TURN * r
         width = min(max(span * (0.36 + 0.05 * dice[1]), 1100.0), 2600.0)
         length = width * (1.25 + 0.55 * dice[2])
         tilt = 0.3 * (dice[3] - 0.5)
@@ -241,14 +266,14 @@ def tissue(y: Field, x: Field) -> Tissue:
 
 
 def _one_ring(y: Field, x: Field, ring: Ring) -> Tissue:
-    table = outline(ring)
     dy, dx = y - ring.centre[0], x - ring.centre[1]
     r = np.sqrt(dy * dy + dx * dx)
     turn = turns(dy, dx)
-    apical = (r - _look_up(table.apical, turn)) * _look_up(table.apical_tilt, turn)
-    basal = (_look_up(table.basal, turn) - r) * _look_up(table.basal_tilt, turn)
-    s = _look_up(table.s, turn)
-    width = _look_up(table.turns_per_cell, turn) * _TURN * np.maximum(r, 2000.0)
+    here = _look_up(outline(ring), turn)
+    apical = (r - here.apical) * here.apical_tilt
+    basal = (here.basal - r) * here.basal_tilt
+    width = here.turns_per_cell * _TURN * np.maximum(r, 2000.0)
+    s = here.s
     nucleus, nucleolus = np.full(r.shape, 1e5), np.full(r.shape, 1e5)
     near = (apical > -5000.0) & (basal > -3000.0)  # elsewhere there is no detail to work out
     detail = _detail(y[near], x[near], apical[near], basal[near], s[near])
@@ -261,8 +286,8 @@ def _detail(
     y: Field, x: Field, apical: Field, basal: Field, s: Field
 ) -> tuple[Field, Field, Field, Field, Field]:
     """Make the outlines uneven, and find the nuclei."""
-    waves = value_noise(y, x, 4300.0, seed=12)
-    s = s + 0.13 * value_noise(y, x, 2600.0, seed=11)
+    waves = _unevenness(y, x, 4300.0, seed=12)
+    s = s + 0.13 * _unevenness(y, x, 2600.0, seed=11)
     number = np.floor(s).astype(np.int64)
     f = s - number
     dome = 4.0 * f * (1.0 - f)  # each cell bulges a little at both ends
@@ -271,7 +296,7 @@ def _detail(
     nucleus = _nucleus_distance(y, x, number)
     neighbour = np.where(f < 0.5, number - 1, number + 1)
     nucleus = np.minimum(nucleus, _nucleus_distance(y, x, neighbour))
-    nucleus = nucleus + 260.0 * value_noise(y, x, 1900.0, seed=13)
+    nucleus = nucleus + 260.0 * _unevenness(y, x, 1900.0, seed=13)
     n = nuclei()
     shift = np.where(number % 3 == 0, -0.3, 0.35) * n.length[number]
     dy = y - n.y[number] - shift * n.along_y[number]

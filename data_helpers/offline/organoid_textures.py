@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,6 +55,7 @@ class Steps:
     block: int
 
     @classmethod
+    @lru_cache(maxsize=128)  # the columns are the same for every strip of a tile
     def between(cls, start: int, stop: int, pixel: int, step: int, at: float) -> Steps:
         """Place pixels `start` to `stop`; sample k lies at ``(k + at) * step``."""
         u = (np.arange(start, stop) + 0.5) * (pixel / step) - at
@@ -156,10 +157,9 @@ class Objects(NamedTuple):
     half_y: NDArray[np.float64]
     half_x: NDArray[np.float64]
 
-    def pick(self, which: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> Objects:
-        """Return some of the objects, moved by (y, x)."""
-        some = Objects(*(column[which] for column in self))
-        return some._replace(y=some.y + y, x=some.x + x)
+    def pick(self, which: NDArray[Any]) -> Objects:
+        """Return some of the objects."""
+        return Objects(*(column[which] for column in self))
 
 
 # A rule that says which of some objects are there.
@@ -196,9 +196,14 @@ class Scatter:
         tiles_y = np.arange(rows.first // n, (rows.first + rows.count - 1) // n + 1)
         tiles_x = np.arange(columns.first // n, (columns.first + columns.count - 1) // n + 1)
         shape = (len(tiles_y), len(tiles_x), len(self.kind))
-        i, j, k = (index.ravel() for index in np.indices(shape))
-        moved = self.objects.pick(k, tiles_y[i] * self.period, tiles_x[j] * self.period)
-        present = rule(moved).reshape(shape)
+        o = self.objects
+        moved = (
+            (tiles_y * self.period)[:, None, None] + o.y,
+            (tiles_x * self.period)[None, :, None] + o.x,
+            *o[2:],
+        )
+        present = rule(Objects(*(np.broadcast_to(column, shape).ravel() for column in moved)))
+        present = present.reshape(shape)
         if not present.any():
             return None
         distance = np.full((rows.count, columns.count), self.reach, dtype=np.float32)
@@ -219,18 +224,26 @@ class Scatter:
         return Choice(self, rows.first, distance, mark)
 
     def choose_at(
-        self, y: NDArray[np.float64], x: NDArray[np.float64], rule: Rule
+        self,
+        y: NDArray[np.float64],
+        x: NDArray[np.float64],
+        rule: Rule,
+        within: NDArray[np.float64] | float,
     ) -> tuple[NDArray[np.float64], Pixels]:
-        """Find distance and kind of the nearest object that is there, at scattered positions."""
+        """Find distance and kind of the nearest object, at scattered positions.
+
+        The distance is `reach` where no object is `within` that distance.
+        """
         n = len(self.nearest[0])
         ky = np.floor(y / self.texel).astype(np.int64)
         kx = np.floor(x / self.texel).astype(np.int64)
         at = (ky % n, kx % n)
         j = self.nearest[0][at].astype(np.int64)
         distance = np.full(y.shape, self.reach)
-        close = self.distance[0][at] < self.reach
+        close = self.distance[0][at] < within
         tile_y, tile_x = (ky // n)[close] * self.period, (kx // n)[close] * self.period
-        there = rule(self.objects.pick(j[close], tile_y, tile_x))
+        near = self.objects.pick(j[close])
+        there = rule(near._replace(y=near.y + tile_y, x=near.x + tile_x))
         distance[close] = np.where(there, self.distance[0][at][close], self.reach)
         return distance, self.kind[j]
 
@@ -451,3 +464,9 @@ def vesicles() -> Scatter:
 def virions() -> Scatter:
     """Spheres of 80 nm."""
     return scatter(900, 512, 4, (37, 42), gap=6, reach=60, wobble=1.5, seed=601)
+
+
+@cache
+def shed_cells() -> Scatter:
+    """Rounded bodies of 2 to 8 micrometres; the square is as wide as the image."""
+    return scatter(400, 128, 1024, (1200, 4200), gap=2500, reach=2400, wobble=500, seed=801)
