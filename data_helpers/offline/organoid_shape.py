@@ -188,7 +188,7 @@ def _bumps(seed: int) -> Field:
 
 
 def _unevenness(y: Field, x: Field, size: float, seed: int) -> Field:
-    """Smooth noise with bumps of some size; as `noise.value_noise`, but it repeats, and is quick."""
+    """Smooth noise with bumps of some size, as `noise.value_noise`; it repeats, but is quick."""
     bumps = _bumps(seed)
     v, u = y * (1.0 / size), x * (1.0 / size)
     iy, ix = np.floor(v), np.floor(u)

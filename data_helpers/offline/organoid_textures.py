@@ -281,6 +281,8 @@ class Choice:
         distance = interpolate(self.distance[part], rows, columns)
         if self.scatter.along is not None:
             return Near(distance, interpolate(self.mark[part], rows, columns))
+        if rows.exact and columns.exact:
+            return Near(distance, self.mark[part])
         near_y = rows.index + (rows.part > 0.5)
         near_x = columns.index + (columns.part > 0.5)
         return Near(distance, self.mark[part][:, near_x][near_y])
