@@ -26,6 +26,7 @@ Z_STEP = 1.5  # one plane further is as far as this many level-0 pixels
 RADIUS = 70.0  # a cell's membrane is at this distance from its centre, in its own metric
 _CENTRE = (494 * Z_STEP, 1024.0, 1084.0)  # z, y, x
 
+_DIM = 0.38  # membrane marker of the regions that carry least
 # Golden angle, for points spread evenly over a sphere.
 _COS, _SIN = -0.7373688780783197, 0.6754902942615238
 
@@ -58,6 +59,7 @@ class _Tissue(NamedTuple):
     way: Array  # (n, 3) unit direction from the middle of the embryo, in body axes
     out: Array  # (n,) place along it, as a share of the surface
     depth: Array  # (n,) and pixels below that
+    sink: Array  # (n,) how far it makes way for the mesoderm, in pixels
     birth: Array  # (n,) time point
     mother: NDArray[np.intp]  # (n,)
     size: Array
@@ -88,7 +90,8 @@ def cells_at(t: int) -> Cells:
     way = _unit(mother + (own - mother) * moved)
     frame = frame_at(t)
     surface, normal = _surface(way, frame)
-    depth = tissue.depth[alive] + _wobble(alive, t)
+    sink = tissue.sink[alive] * _mesoderm(way) * smoothstep(90, 330, np.float64(t))
+    depth = tissue.depth[alive] + sink + _wobble(alive, t)
     body = surface * tissue.out[alive][:, None] - normal * depth[:, None]
     luck = tissue.luck[alive]
     dividing = _dividing(alive, age, tissue)
@@ -99,9 +102,9 @@ def cells_at(t: int) -> Cells:
         size=tissue.size[alive],
         stretch=tissue.stretch[alive],
         youth=1 - smoothstep(0, 18, age),
-        membrane=(0.55 + 0.6 * luck[:, 0] * luck[:, 0]) * patch,
-        nucleus=(0.45 + 0.55 * luck[:, 1]) * (1 + 0.8 * dividing),
-        core=(23 + 7 * luck[:, 2]) * (1 - 0.3 * dividing),
+        membrane=(0.4 + 0.9 * luck[:, 0]) * patch,
+        nucleus=(0.5 + 0.5 * luck[:, 1]) * (1 + 0.7 * dividing) * smoothstep(-1, 5, age),
+        core=tissue.size[alive] * (0.5 + 0.1 * luck[:, 2]) * (1 - 0.3 * dividing),
     )
 
 
@@ -110,15 +113,15 @@ def frame_at(t: int) -> Frame:
     """Size, shape and orientation of the embryo at a time point."""
     s = t / (SIZE_T - 1)
     ease = s * s * (3 - 2 * s)
-    grow = s * (1.35 - 0.35 * s)
-    turn = (1.0, 0.10 + 0.25 * ease, 0.05 - 0.30 * ease, 0.20 - 0.75 * ease)
+    grow = s * (1.6 - 0.6 * s)
+    turn = (1.0, -0.20 + 0.62 * ease, 0.05 - 0.25 * ease, 0.25 - 0.70 * ease)
     drift = (2 * s - 1) * (1 - s) * s * 4  # out and back again
     centre = (
         _CENTRE[0] + 20 * drift,
         _CENTRE[1] + 40 - 60 * s + 60 * drift,
         _CENTRE[2] - 30 + 60 * s - 50 * drift,
     )
-    axes = (290 + 320 * grow, 300 + 390 * grow, 450 + 420 * grow)
+    axes = (270 + 340 * grow, 280 + 410 * grow, 470 + 400 * grow)
     fold = max(0.0, (s - 0.3) / 0.7)
     return Frame(centre, _rotation(turn), axes, fold * fold * (3 - 2 * fold))
 
@@ -162,8 +165,8 @@ def _wobble(cell: NDArray[np.intp], t: int) -> Array:
 
 
 def _dividing(alive: NDArray[np.intp], age: Array, tissue: _Tissue) -> Array:
-    """1 for cells that have just divided, mothers too: bright, condensed nuclei."""
-    fresh = 1 - smoothstep(2, 9, age)
+    """Up to 1 for cells that have just divided, mothers too: bright, condensed nuclei."""
+    fresh = smoothstep(-1, 3, age) * (1 - smoothstep(4, 11, age))
     dividing = np.zeros(len(tissue.birth))
     dividing[alive] = fresh
     mothers = tissue.mother[alive]
@@ -173,12 +176,16 @@ def _dividing(alive: NDArray[np.intp], age: Array, tissue: _Tissue) -> Array:
 
 def _patches(way: Array) -> Array:
     """Some regions of the embryo carry more of the membrane marker than others."""
-    patch = np.full(len(way), 0.55)
-    for number in range(14):
-        towards = _unit(random_unit(np.arange(3), number, seed=2).astype(np.float64)[None] - 0.5)
-        close = way[:, 0] * towards[0, 0] + way[:, 1] * towards[0, 1] + way[:, 2] * towards[0, 2]
-        patch += 0.65 * smoothstep(0.82, 0.97, close)
+    patch = np.full(len(way), _DIM)
+    for towards in _unit(_random(34, 3, seed=23) - 0.5):
+        close = way[:, 0] * towards[0] + way[:, 1] * towards[1] + way[:, 2] * towards[2]
+        patch = np.maximum(patch, _DIM + (1.15 - _DIM) * smoothstep(0.92, 0.985, close))
     return patch
+
+
+def _mesoderm(way: Array) -> Array:
+    """How thick the third layer gets, 0 to 1: most on the back side, none at the folds."""
+    return smoothstep(-0.35, 0.45, way[:, 1]) * (1 - smoothstep(0.75, 0.95, way[:, 2]))
 
 
 # --- set-up, done once -------------------------------------------------------------------------
@@ -186,13 +193,14 @@ def _patches(way: Array) -> Array:
 
 @lru_cache(maxsize=1)
 def _tissue() -> _Tissue:
-    endoderm = _layer(720, depth=0.0, size=62, stretch=0.72)
-    epiblast = _layer(520, depth=104.0, size=62, stretch=1.35)
-    septum = _blob(_disc(70), start=110, end=330, size=58)
-    cone = _blob(_ball(110, (0.0, 0.0, 1.16), 0.30), start=-150, end=480, size=66)
-    allantois = _blob(_ball(34, (0.0, 0.42, 0.62), 0.24), start=190, end=430, size=60)
-    loose = _blob(_loose(34), start=-200, end=400, size=52)
-    parts = [endoderm, epiblast, septum, cone, allantois, loose]
+    endoderm = _layer(1000, 0.0, 58, 0.66)
+    epiblast = _layer(760, 90.0, 52, 1.4, sink=74)
+    middle = _layer(620, 62.0, 44, 0.95, sink=22)
+    septum = _blob(_disc(125), 30, 340, 58)
+    cone = _blob(_ball(105, (0.0, 0.0, 1.14), 0.30), -200, 500, 54)
+    allantois = _blob(_ball(40, (0.0, 0.40, 0.62), 0.23), 190, 430, 48)
+    loose = _blob(_loose(64), -200, 400, 46)
+    parts = [endoderm, epiblast, _only_mesoderm(middle), septum, cone, allantois, loose]
     first, mothers = 0, []
     for part in parts:
         mothers.append(part.mother + first)
@@ -203,7 +211,7 @@ def _tissue() -> _Tissue:
     return whole._replace(luck=luck, size=whole.size * (0.94 + 0.12 * luck[:, 3]))
 
 
-def _layer(count: int, depth: float, size: float, stretch: float) -> _Tissue:
+def _layer(count: int, depth: float, size: float, stretch: float, sink: float = 0.0) -> _Tissue:
     """A sheet of cells that covers the embryo, more of them as it grows."""
     way = _unit(_sphere(count) + (_random(count, 3, seed=4) - 0.5) * (1.1 / sqrt(count)))
     order, mother = _spread_order(way)
@@ -211,16 +219,27 @@ def _layer(count: int, depth: float, size: float, stretch: float) -> _Tissue:
     wanted = area / area[-1] * count  # so many cells at each time point
     birth = np.searchsorted(wanted, np.arange(count) + 0.5).astype(np.float64)
     birth[: int(wanted[0])] -= 100  # the first cells are old
-    return _part(way[order], np.ones(count), depth, birth, mother, size, stretch)
+    part = _part(way[order], np.ones(count), depth, birth, mother, size, stretch)
+    return part._replace(sink=part.sink * sink)
+
+
+def _only_mesoderm(layer: _Tissue) -> _Tissue:
+    """Keep the cells of a layer where mesoderm forms, and let them appear from there outwards."""
+    amount = _mesoderm(layer.way)
+    birth = np.maximum(layer.birth, np.floor(390 - 270 * amount))
+    kept = np.nonzero(amount > 0.25)[0]
+    part = _Tissue(*(column[kept] for column in layer))
+    return part._replace(birth=birth[kept], mother=np.arange(len(kept)))
 
 
 def _blob(places: Array, start: float, end: float, size: float) -> _Tissue:
     """Cells at given places (in shares of the embryo's axes), born one after another."""
     count = len(places)
     out = np.sqrt(_square(places))
-    birth = np.floor(start + (end - start) * np.arange(count) / count)
+    birth = np.floor(start + (end - start) * np.sqrt(np.arange(count) / count))
     mother = np.arange(count)
-    return _part(places / out[:, None], out, 0.0, birth, mother, size, 1.0)
+    part = _part(places / out[:, None], out, 0.0, birth, mother, size, 1.0)
+    return part._replace(sink=0 * part.sink)
 
 
 def _part(
@@ -233,7 +252,7 @@ def _part(
     stretch: float,
 ) -> _Tissue:
     one = np.ones(len(birth))
-    return _Tissue(way, out, one * depth, birth, mother, one * size, one * stretch, one)
+    return _Tissue(way, out, one * depth, one, birth, mother, one * size, one * stretch, one)
 
 
 def _area(t: int) -> float:
@@ -293,7 +312,8 @@ def _ball(count: int, centre: tuple[float, float, float], radius: float) -> Arra
 
 def _loose(count: int) -> Array:
     """Single cells that float around the embryo."""
-    way = _unit(_random(count, 3, seed=7) - 0.5)
+    way = _unit(_random(count, 3, seed=9) - 0.5)
+    way = _unit(way * np.array([0.5, 1.0, 1.0]))  # few of them above or below the embryo
     return way * (1.22 + 0.33 * _random(count, 1, seed=8))
 
 
