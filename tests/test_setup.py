@@ -1,0 +1,346 @@
+"""run.py: what it does on good and bad computers, with stand-ins for slow installs."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+START = ROOT / "run.py"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A fresh copy of the module run.py whose repository is an empty folder with two tiny locks."""
+    spec = importlib.util.spec_from_file_location("run_under_test", START)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    (tmp_path / "requirements").mkdir()
+    for group in module.ENVIRONMENTS:
+        (tmp_path / "requirements" / f"{group}.txt").write_text("# nothing to install\n")
+    return module
+
+
+@pytest.fixture
+def steps(run, monkeypatch):
+    """Do not install: write down each step of the set-up, and make the folder that venv would."""
+    log = []
+
+    def pretend(command, total=0):
+        log.append(" ".join(command[1:]))
+        if "venv" in command:
+            python = run.venv_python(Path(command[-1]))
+            python.parent.mkdir(parents=True)
+            python.write_text("not a Python")
+
+    monkeypatch.setattr(run, "quietly", pretend)
+    monkeypatch.setattr(run.subprocess, "call", lambda *_, **__: 0)  # its Python starts
+    return log
+
+
+# --- a computer that is not fit ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("version", "said"), [((3, 10), "too old"), ((3, 14), "newer than")])
+def test_a_python_that_does_not_fit_is_refused(run, version, said):
+    with pytest.raises(run.SetupError, match=said) as caught:
+        run.check_python(version)
+    assert "3.11, 3.12 or 3.13" in str(caught.value)
+
+
+def test_the_supported_pythons_are_those_of_pyproject(run):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest, newest = run.OLDEST, run.NEWEST
+    bounds = f">={oldest[0]}.{oldest[1]},<{newest[0]}.{newest[1] + 1}"
+    assert project["requires-python"] == bounds
+    for minor in range(oldest[1], newest[1] + 1):
+        run.check_python((3, minor))
+
+
+@pytest.mark.parametrize("missing", ["venv", "ensurepip"])
+def test_missing_venv_names_the_debian_package(run, monkeypatch, missing):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        run.importlib.util, "find_spec", lambda name: None if name == missing else real(name)
+    )
+    with pytest.raises(run.SetupError, match="apt install python3-venv"):
+        run.check_python((3, 12))
+
+
+@pytest.mark.parametrize(
+    ("output", "advice"),
+    [
+        ("OSError: [Errno 28] No space left on device", "disk is full"),
+        ("NewConnectionError('...: Failed to establish a new connection')", "cannot be reached"),
+        ("Max retries exceeded with url: /simple/zarr/", "cannot be reached"),
+        ("ReadTimeoutError: Read timed out.", "cannot be reached"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM ...", "differs from the lock"),
+        ("ERROR: No matching distribution found for numpy", "64-bit Python"),
+        ("the ensurepip module is not available", "python3-venv"),
+        ("PermissionError: [WinError 5] Access is denied: 'x.pyd'", "in use or protected"),
+        ("something nobody has seen", "see above"),
+    ],
+)
+def test_each_problem_has_one_sentence_with_what_to_try(run, output, advice):
+    sentence = run.explain(f"pip said\n{output}\n")
+    assert advice in sentence and "\n" not in sentence and sentence.endswith(".")
+
+
+def test_a_full_disk_is_noticed_before_the_install(run, steps, monkeypatch):
+    monkeypatch.setattr(run.shutil, "disk_usage", lambda _: FakeDisk)
+    with pytest.raises(run.SetupError, match="Only 5 MB"):
+        run.ensure("lab")
+    assert steps == []
+
+
+class FakeDisk:
+    free = 5_000_000
+
+
+def test_a_failing_step_shows_its_words_and_the_advice(run, capsys):
+    script = "print('Collecting x'); print('ReadTimeoutError'); raise SystemExit(2)"
+    with pytest.raises(run.SetupError, match="cannot be reached"):
+        run.quietly([sys.executable, "-c", script])
+    assert "ReadTimeoutError" in capsys.readouterr().out
+
+
+# --- making, keeping and mending an environment ---------------------------------------------
+
+
+def test_lab_installs_the_lean_lock_with_hashes_from_wheels(run, steps, tmp_path):
+    python = run.ensure("lab")
+    assert python == run.venv_python(tmp_path / ".venv")
+    made, installed, path_file = steps
+    assert made.startswith("-m venv")
+    assert "--require-hashes" in installed and "--only-binary :all:" in installed
+    assert installed.count("requirements") == 1 and "lab.txt" in installed
+    assert ascii(str(tmp_path)) in path_file
+    settings = tmp_path / ".venv" / "share/jupyter/lab/settings/overrides.json"
+    news = json.loads(settings.read_text())["@jupyterlab/apputils-extension:notification"]
+    assert news == {"fetchNews": "false", "checkForUpdates": False}
+    assert not (tmp_path / ".venv-test").exists()
+
+
+def test_a_finished_environment_is_left_alone(run, steps):
+    run.ensure("lab")
+    steps.clear()
+    run.ensure("lab")
+    assert steps == []
+
+
+def unfinished(run, folder):
+    (folder / "finished.json").unlink()
+
+
+def other_lock(run, folder):
+    (run.ROOT / "requirements" / "lab.txt").write_text("# a newer lock\n")
+
+
+def other_python(run, folder):
+    stamp = json.loads((folder / "finished.json").read_text())
+    (folder / "finished.json").write_text(json.dumps(stamp | {"python": [3, 10]}))
+
+
+def moved(run, folder):
+    stamp = json.loads((folder / "finished.json").read_text())
+    (folder / "finished.json").write_text(json.dumps(stamp | {"root": "elsewhere"}))
+
+
+def garbled(run, folder):
+    (folder / "finished.json").write_bytes(b"\xff\x00")
+
+
+def vanished(run, folder):
+    def gone(*_, **__):
+        raise FileNotFoundError
+
+    run.subprocess.call = gone
+
+
+def another_version_inside(run, folder):
+    run.subprocess.call = lambda *_, **__: 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [unfinished, other_lock, other_python, moved, garbled, vanished, another_version_inside],
+)
+def test_a_damaged_environment_is_made_anew(run, steps, tmp_path, damage, monkeypatch):
+    folder = tmp_path / ".venv"
+    run.ensure("lab")
+    (folder / "left over").touch()
+    steps.clear()
+    monkeypatch.setattr(run.subprocess, "call", run.subprocess.call)  # put back afterwards
+    damage(run, folder)
+    run.ensure("lab")
+    assert len(steps) == 3 and not (folder / "left over").exists()
+
+
+def test_an_interrupted_install_does_not_count_as_finished(run, steps, tmp_path, monkeypatch):
+    pretend = run.quietly
+
+    def interrupted(command, total=0):
+        if "pip" in command:
+            raise KeyboardInterrupt
+        pretend(command, total)
+
+    monkeypatch.setattr(run, "quietly", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.ensure("lab")
+    assert not run.is_ready(tmp_path / ".venv", run.stamp_text(tmp_path / "requirements/lab.txt"))
+    monkeypatch.setattr(run, "quietly", pretend)
+    run.ensure("lab")
+    assert run.is_ready(tmp_path / ".venv", run.stamp_text(tmp_path / "requirements/lab.txt"))
+
+
+def test_windows_line_ends_are_no_new_lock(run, tmp_path):
+    lock = tmp_path / "requirements" / "lab.txt"
+    lock.write_bytes(b"a==1\nb==2\n")
+    before = run.stamp_text(lock)
+    lock.write_bytes(b"a==1\r\nb==2\r\n")
+    assert run.stamp_text(lock) == before
+
+
+@pytest.mark.timeout(100)
+def test_a_real_empty_environment_finds_the_repository(run, tmp_path, capsys):
+    """The real steps, with a lock that holds nothing, so that no network is needed."""
+    (tmp_path / "data_helpers_stand_in.py").write_text("where = __file__\n")
+    python = run.ensure("lab")
+    assert run.is_ready(tmp_path / ".venv", run.stamp_text(tmp_path / "requirements/lab.txt"))
+    found = subprocess.check_output(
+        [python, "-c", "import data_helpers_stand_in as d; print(d.where)"],
+        cwd=tmp_path.parent,
+        env=run.child_environment(),
+        text=True,
+    )
+    assert Path(found.strip()) == tmp_path / "data_helpers_stand_in.py"
+
+
+# --- the user's own settings ------------------------------------------------------------------
+
+
+def test_stray_variables_are_left_out_and_network_settings_kept(run, monkeypatch):
+    stray = {"PYTHONPATH": "x", "PYTHONHOME": "x", "PIP_TARGET": "x", "PIP_CONSTRAINT": "x"}
+    kept = {"PIP_INDEX_URL": "https://mirror.example.org", "HTTPS_PROXY": "p", "PIP_CERT": "c"}
+    for name, value in {**stray, **kept, "PIP_REQUIRE_VIRTUALENV": "1", "PIP_USER": "1"}.items():
+        monkeypatch.setenv(name, value)
+    env = run.child_environment()
+    assert not stray.keys() & env.keys()
+    assert kept.items() <= env.items()
+    assert (env["PIP_REQUIRE_VIRTUALENV"], env["PIP_USER"]) == ("0", "0")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="NOT CHECKED: Windows always has a home folder")
+def test_a_home_that_cannot_be_written_is_replaced(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "missing"))
+    assert run.child_environment()["HOME"] == str(tmp_path / ".home")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run.child_environment()["HOME"] == str(tmp_path)
+
+
+# --- commands -----------------------------------------------------------------------------------
+
+
+def test_jupyterlab_opens_notebook_01_on_loopback_with_a_token(run):
+    command = run.lab_command(Path("python"), False, 0)
+    assert "--ServerApp.ip=127.0.0.1" in command
+    assert "--LabApp.default_url=/lab/tree/notebooks/01_what_is_ome_zarr.ipynb" in command
+    assert not [part for part in command if "token" in part or "port" in part or "browser" in part]
+
+
+def test_no_browser_and_port_reach_jupyterlab(run):
+    command = run.lab_command(Path("python"), True, 8999)
+    assert "--no-browser" in command and "--port=8999" in command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "group", "handed_over"),
+    [
+        ([], "lab", "jupyterlab"),
+        (["lab", "--no-browser", "--port", "8999"], "lab", "--port=8999"),
+        (["--no-browser"], "lab", "--no-browser"),
+        (["setup"], "lab", None),
+        (["python", "-m", "pytest", "--port"], "test", "-m pytest --port"),
+    ],
+)
+def test_commands(run, monkeypatch, arguments, group, handed_over):
+    groups, commands = [], []
+    monkeypatch.setattr(run, "ensure", lambda name: groups.append(name) or Path("python"))
+    monkeypatch.setattr(run, "hand_over", lambda command: commands.append(" ".join(command)) or 0)
+    assert run.main(arguments) == 0
+    assert groups == [group]
+    assert len(commands) == (handed_over is not None)
+    assert handed_over is None or handed_over in commands[0]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--foo"], ["start"], ["lab", "--port", "x"], ["test", "--port", "1"]]
+)
+def test_usage_errors_show_the_usage(arguments):
+    done = subprocess.run(
+        [sys.executable, START, *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert (
+        "usage: run.py [lab [--no-browser] [--port N] | setup | test | python ...]" in done.stderr
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="NOT CHECKED: on Windows run.py waits for the command")
+def test_signals_reach_the_command_that_run_becomes(run, tmp_path):
+    (tmp_path / "start.py").write_text(
+        "import importlib.util, sys\n"
+        f"spec = importlib.util.spec_from_file_location('run', {str(START)!r})\n"
+        "run = importlib.util.module_from_spec(spec); spec.loader.exec_module(run)\n"
+        "sleep = 'import time; print(1, flush=True); time.sleep(60)'\n"
+        "run.hand_over([sys.executable, '-c', sleep])\n"
+    )
+    start = subprocess.Popen([sys.executable, tmp_path / "start.py"], stdout=subprocess.PIPE)
+    with start:
+        assert start.stdout.read(1) == b"1"
+        start.terminate()
+        assert start.wait(10) == -15
+
+
+# --- run.py test ----------------------------------------------------------------------------------
+
+
+def test_every_step_runs_and_any_failure_counts(run, monkeypatch, capsys, tmp_path):
+    marks = tmp_path / "marks"
+
+    def steps(python):
+        script = f"open({str(marks)!r}, 'a').write('x'); raise SystemExit"
+        return [(name, [sys.executable, "-c", f"{script}({code})"], {}) for name, code in plan]
+
+    monkeypatch.setattr(run, "test_steps", steps)
+    plan = [("one", 0), ("two", 3), ("three", 0)]
+    assert run.run_tests(Path("python")) == 1
+    assert marks.read_text() == "xxx"
+    summary = capsys.readouterr().out.split("--- summary ---")[1]
+    assert re.findall(r"^(\w+) +(ok|FAILED)", summary, re.MULTILINE) == [
+        ("one", "ok"),
+        ("two", "FAILED"),
+        ("three", "ok"),
+    ]
+    plan = [("one", 0)]
+    assert run.run_tests(Path("python")) == 0
+
+
+def test_the_steps_are_those_that_readme_promises(run):
+    steps = {name: (" ".join(command), extra) for name, command, extra in run.test_steps(Path("p"))}
+    assert list(steps) == ["ruff check", "ruff format", "mypy", "notebooks", "unit tests"]
+    notebooks, offline = steps["notebooks"]
+    assert "--nbval " in notebooks and "--nbval-cell-timeout" in notebooks
+    assert "tests/nbval_sanitize.cfg" in notebooks and offline == {"OME_ZARR_SOURCE": "offline"}
+    assert "--dist loadfile" in notebooks and "--cov" in steps["unit tests"][0]
+    coverage = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "coverage"
+    ]
+    assert coverage["run"]["branch"] is True and coverage["report"]["fail_under"] >= 90
