@@ -14,7 +14,7 @@ from dask.base import tokenize
 from zarr.storage import StorePath
 
 from .errors import ChunkError, MalformedMetadataError, OmeZarrError
-from .store import CONCURRENCY, CarefulStore, blosc_problem
+from .store import CONCURRENCY, CarefulStore, blosc_problem, one_line
 
 SLAB_CHUNKS = 2 * CONCURRENCY
 """Chunks fetched together by `StoredArray.read_all`, between two steps of its progress."""
@@ -40,6 +40,7 @@ class StoredArray:
         self.chunks: tuple[int, ...] = array.chunks
         self.dtype: np.dtype[Any] = array.dtype
         self.ndim: int = array.ndim
+        self._root = str(array.store_path.store)
 
     @property
     def nbytes(self) -> int:
@@ -67,14 +68,27 @@ class StoredArray:
             The endpoint denies access to a chunk.
         """
         try:
-            with zarr.config.set({"async.concurrency": CONCURRENCY}):
-                return np.asarray(self._array[selection])
-        except IndexError:
+            return self._read(selection)
+        except (IndexError, MemoryError):
             raise
         except OmeZarrError as error:  # says it all: leave out the calls in between
             raise error.with_traceback(None) from None
+        except Exception:  # the decoder failed, and does not say on which chunk
+            damage = self._find_damage(selection)
+        if damage:
+            raise damage
+        try:
+            return self._read(selection)  # rubbish came once, and each chunk was good just now
         except Exception as error:
-            raise self._name_the_chunk(selection, error) from None
+            raise ChunkError(
+                f"{self._array.path or 'An array'} of {self._root} cannot be read "
+                f"({one_line(error)}); the endpoint answers unreliably: try another source with "
+                "choose_source(...)."
+            ) from None
+
+    def _read(self, selection: Any) -> np.ndarray:
+        with zarr.config.set({"async.concurrency": CONCURRENCY}):
+            return np.asarray(self._array[selection])
 
     def lazy(self) -> da.Array:
         """The level as a lazy Dask array, one block per chunk; reads nothing."""
@@ -97,7 +111,7 @@ class StoredArray:
         pixels = np.empty(self.shape, self.dtype)
         for slab in self._slabs():
             pixels[slab] = self[slab]
-            progress(len(list(self._chunks_of(slab))))
+            progress(len(list(self._chunks_of(slab, self.chunks))))
         return pixels
 
     def _slabs(self) -> Iterator[tuple[slice, ...]]:
@@ -113,35 +127,36 @@ class StoredArray:
         ]
         return itertools.product(*cuts)
 
-    def _name_the_chunk(self, selection: Any, error: Exception) -> ChunkError:
-        """Find which chunk of a selection cannot be decoded, by reading them one by one."""
-        for chunk in self._chunks_of(selection):
+    def _find_damage(self, selection: Any) -> OmeZarrError | None:
+        """Read what a selection needs once more, object by object, to name the damaged one."""
+        grid = self._array.shards or self.chunks  # a shard is one object that holds many chunks
+        for chunk in self._chunks_of(selection, grid):
+            part = tuple(slice(n * c, (n + 1) * c) for n, c in zip(chunk, grid, strict=True))
             try:
-                self._array[
-                    tuple(
-                        slice(n * c, (n + 1) * c) for n, c in zip(chunk, self.chunks, strict=True)
-                    )
-                ]
-            except OmeZarrError as named:
-                return ChunkError(str(named))
-            except Exception as failure:
-                key = self._array.metadata.encode_chunk_key(chunk)
+                self._read(part)
+            except OmeZarrError as error:
+                return error.with_traceback(None)
+            except Exception as error:
+                key = f"{self._array.path}/{self._array.metadata.encode_chunk_key(chunk)}"
                 return ChunkError(
-                    f"Chunk {key} of {self._array.store_path} cannot be decoded "
-                    f"({str(failure) or type(failure).__name__}); the stored chunk is damaged. "
-                    "Leave it out of the selection, or try another source with choose_source(...)."
+                    f"Chunk {key.lstrip('/')} of {self._root} cannot be decoded "
+                    f"({one_line(error)}); the stored chunk is damaged. Leave it out of the "
+                    "selection, or try another source with choose_source(...)."
                 )
-        return ChunkError(f"{self._array.store_path} cannot be read: {error}")
+        return None
 
-    def _chunks_of(self, selection: Any) -> itertools.product[tuple[int, ...]]:
-        """Grid coordinates of the chunks that a selection touches."""
+    def _chunks_of(
+        self, selection: Any, grid: tuple[int, ...]
+    ) -> itertools.product[tuple[int, ...]]:
+        """Positions of the chunks that a selection touches, in a grid of chunks of this shape."""
         given = selection if isinstance(selection, tuple) else (selection,)
-        if Ellipsis in given:
-            at = given.index(Ellipsis)
-            missing = self.ndim - len(given) + 1
-            given = given[:at] + (slice(None),) * missing + given[at + 1 :]
+        for at, part in enumerate(given):
+            if part is Ellipsis:
+                missing = self.ndim - len(given) + 1
+                given = given[:at] + (slice(None),) * missing + given[at + 1 :]
+                break
         ranges = []
-        for axis, (size, chunk) in enumerate(zip(self.shape, self.chunks, strict=True)):
+        for axis, (size, chunk) in enumerate(zip(self.shape, grid, strict=True)):
             part = given[axis] if axis < len(given) else slice(None)
             picked = np.atleast_1d(np.arange(size)[part])
             ranges.append(np.unique(picked // chunk).tolist())
@@ -170,11 +185,15 @@ def open_array(store: CarefulStore, path: str, document: dict[str, Any]) -> Stor
         document = _tidy(document)
         if _outer_codec(document) == "blosc":
             store = store.checking(blosc_problem)
-        return StoredArray(zarr.Array.from_dict(StorePath(store, path), document))
+        array = zarr.Array.from_dict(StorePath(store, path), document)
+        if min(array.chunks, default=1) < 1:
+            raise ValueError(f"chunks of shape {array.chunks}")
+        return StoredArray(array)
     except Exception as error:
         raise MalformedMetadataError(
             f"The array metadata at {where} cannot be understood "
-            f"({type(error).__name__}: {error}); open them in a browser to see what is missing."
+            f"({type(error).__name__}: {one_line(error)}); open them in a browser to see what is "
+            "missing."
         ) from None
 
 

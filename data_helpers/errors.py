@@ -10,8 +10,9 @@ class OmeZarrError(Exception):
     """
 
     def _render_traceback_(self) -> list[str]:
-        # IPython asks an exception for this method before it draws a traceback.
-        return [f"{type(self).__name__}: {self}"]
+        # IPython asks an exception for this method before it draws a traceback. Dask appends the
+        # traceback of another process to the sentence, as further lines.
+        return [f"{type(self).__name__}: {self}".partition("\n")[0]]
 
 
 class ImageNotFoundError(OmeZarrError):

@@ -96,7 +96,8 @@ class CarefulStore(Store):
     def __repr__(self) -> str:
         return f"CarefulStore({self.url!r})"
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return self.url
 
     def below(self, path: str) -> CarefulStore:
         """The store of a folder below this one, such as ``labels/0``."""
@@ -165,12 +166,11 @@ class CarefulStore(Store):
     def _explain(self, key: str, error: Exception, attempts: int) -> OmeZarrError:
         """One sentence for a request that failed for good."""
         where = f"{self.url}/{key}"
-        denied = _status(error) in (401, 403) or isinstance(error, PermissionError)
-        if denied:
+        if _status(error) in (401, 403) or isinstance(error, PermissionError):
             what = "Metadata" if _is_metadata(key) else "Chunk"
             return AccessDeniedError(
-                f"{what} {where} cannot be read: the endpoint denies access (403). Check the "
-                "address, or ask whoever keeps the image whether it is public."
+                f"{what} {key} of {self.url} cannot be read: {_reason(error)}, which denies "
+                "access. Check the address, or ask whoever keeps the image whether it is public."
             )
         tried = f"after {attempts} attempts" if attempts > 1 else "at the first attempt"
         if _is_metadata(key):
@@ -311,14 +311,19 @@ def _worth_retrying(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
-        return f"the endpoint answers {error.status} ({error.message})"
+        return f"the endpoint answers {error.status} ({' '.join(error.message.split())})"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"no connection to {error.host}:{error.port}"
     if isinstance(error, aiohttp.ClientError | ConnectionError):
         return f"the connection was lost ({type(error).__name__})"
-    return str(error) or type(error).__name__
+    return one_line(error)
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, on one line; libraries also write several."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _parse_json(data: bytes, where: str) -> dict[str, Any]:
