@@ -1,0 +1,81 @@
+"""Fixtures that several test files share."""
+
+import os
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from support.misbehaving import MisbehavingServer
+
+from data_helpers import sources, store
+
+ROOT = Path(__file__).resolve().parents[1]
+
+Asked = namedtuple("Asked", "url outcome")
+
+
+@pytest.fixture(autouse=True)
+def fresh_kernel(monkeypatch):
+    """Each test starts like a kernel in which no source was chosen yet; offline is the default."""
+    monkeypatch.setenv("OME_ZARR_SOURCE", "offline")
+    monkeypatch.setattr(sources, "_current", None)
+
+
+@pytest.fixture
+def offline():
+    """Address of the offline stand-in; one process serves all tests that ask for it."""
+    from data_helpers.offline.process import endpoint
+
+    return endpoint()
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the store asks for from here on: addresses, each with "found" or the error's name."""
+    log, read = [], store._read
+
+    async def logged(path, *part):
+        try:
+            data = await read(path, *part)
+        except Exception as error:
+            log.append(Asked(path, type(error).__name__))
+            raise
+        log.append(Asked(path, "found"))
+        return data
+
+    monkeypatch.setattr(store, "_read", logged)
+    return log
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Pause for milliseconds between attempts, where the pauses are not the point."""
+    monkeypatch.setattr(store, "FIRST_PAUSE", 0.005)
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A server of `tmp_path` that misbehaves on demand."""
+    with MisbehavingServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def run_python(tmp_path):
+    """Run a script in a Python of its own, with data_helpers at hand; return what came of it."""
+
+    def run(script, cwd=tmp_path, timeout=60, **variables):
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        environment = os.environ | {"PYTHONPATH": path, "PYTHONUTF8": "1"} | variables
+        return subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=timeout,
+        )
+
+    return run

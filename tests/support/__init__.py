@@ -1,0 +1,1 @@
+"""What several test files share: writers of test images, and servers to read them from."""

@@ -1,0 +1,348 @@
+"""Where images live, and which source a kernel reads from."""
+
+import json
+import socket
+import time
+
+import pytest
+from support.images import noise, write_json, write_v2
+from support.misbehaving import PORTAL, MisbehavingServer, hang, replace, status
+
+import data_helpers
+from data_helpers import (
+    IMAGES,
+    EndpointUnreachableError,
+    ImageNotFoundError,
+    OmeZarrError,
+    choose_source,
+    current_source,
+    load_binary_from_s3,
+    open_multiscale,
+    sources,
+)
+from data_helpers.offline import process
+from data_helpers.sources import PROBE_KEY, PROBE_SECONDS, Source, find_source
+
+PROBE = f"idr/{PROBE_KEY}"
+
+
+@pytest.fixture
+def closed_port():
+    """An address at which nothing listens; the port stays taken until the test ends."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def black_hole():
+    """An address that takes connections and never says anything."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def public(monkeypatch):
+    """Put two other addresses in the place of the public endpoints."""
+
+    def put(livingobjects, uk1s3):
+        endpoints = {"livingobjects": livingobjects, "uk1s3": uk1s3}
+        monkeypatch.setattr(sources, "PUBLIC_ENDPOINTS", endpoints)
+
+    return put
+
+
+@pytest.fixture
+def healthy(served, tmp_path):
+    """A server that holds the document by which a public endpoint is recognised."""
+    write_json(tmp_path / PROBE, {"multiscales": []})
+    return served
+
+
+def seconds(call):
+    start = time.monotonic()
+    result = call()
+    return time.monotonic() - start, result
+
+
+# The registry
+
+
+def test_three_images_are_registered():
+    assert set(IMAGES) == {9822152, 4007801, 6001247}
+    assert {image.doi for image in IMAGES.values()} == {
+        "10.1126/science.abc1669",
+        "10.1016/j.cell.2018.09.031",
+        "10.1371/journal.pbio.3000388",
+    }
+    assert {image.data_doi for image in IMAGES.values()} == {
+        "10.17867/10000135",
+        "10.17867/10000116",
+        "10.17867/10000125",
+    }
+    for number, image in IMAGES.items():
+        assert image.id == number
+        assert image.licence == "CC BY 4.0"
+        assert len(image.title) > 20 and len(image.shows) > 40 and "idr00" in image.citation
+
+
+def test_the_movie_is_on_livingobjects_as_v04_only():
+    v01, v04 = "zarr/v0.1/4007801.zarr", "zarr/v0.4/idr0044A/4007801.zarr"
+    assert find_source("livingobjects").keys_of(4007801) == (v04,)
+    assert find_source("uk1s3").keys_of(4007801) == (v01, v04)
+    for image_id, study in ((9822152, "idr0083A"), (6001247, "idr0062A")):
+        v01, v04 = f"zarr/v0.1/{image_id}.zarr", f"zarr/v0.4/{study}/{image_id}.zarr"
+        for name in ("livingobjects", "uk1s3", "http://127.0.0.1:9"):
+            assert find_source(name).keys_of(image_id) == (v01, v04)
+
+
+def test_any_other_id_has_a_v01_key_where_images_are_real(offline):
+    assert find_source("livingobjects").keys_of(1) == ("zarr/v0.1/1.zarr",)
+    assert find_source("offline").keys_of(1) == ()
+
+
+def test_public_endpoints_and_their_order():
+    assert list(sources.PUBLIC_ENDPOINTS.items()) == [
+        ("livingobjects", "https://livingobjects.ebi.ac.uk"),
+        ("uk1s3", "https://uk1s3.embassy.ebi.ac.uk"),
+    ]
+    assert find_source("livingobjects").url("a/b") == "https://livingobjects.ebi.ac.uk/idr/a/b"
+
+
+# Choosing
+
+
+@pytest.mark.parametrize("name", ["livingobjects", "uk1s3", " UK1S3 ", "Offline"])
+def test_choosing_by_name(name, offline, capsys):
+    chosen = choose_source(name)
+    assert chosen.name == name.strip().lower()
+    assert current_source() == chosen
+    assert capsys.readouterr().out == f"{chosen}\n"
+
+
+def test_the_line_says_what_the_pixels_are(offline, capsys):
+    choose_source("offline")
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1 and "synthetic" in line and "offline" in line
+    choose_source("livingobjects")
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1 and "https://livingobjects.ebi.ac.uk" in line
+    assert "synthetic" not in line
+    assert repr(current_source()) == line.strip()
+
+
+def test_choosing_by_url(offline, capsys):
+    chosen = choose_source(f"  {offline}/ ")
+    assert chosen == Source("endpoint", offline)
+    assert not chosen.synthetic
+    assert capsys.readouterr().out == f"Source: the endpoint {offline}.\n"
+    assert load_binary_from_s3(6001247, 2).shape == (1, 2, 257, 52, 63)
+
+
+@pytest.mark.parametrize("name", ["", "s3", "ftp://somewhere", "livingobjects.ebi.ac.uk", None])
+def test_a_name_that_is_no_source(name):
+    with pytest.raises(OmeZarrError, match=r"is not a source; use auto, idr, .*offline or an end"):
+        choose_source(name)
+    assert sources._current is None
+
+
+def test_a_bad_name_leaves_the_source_as_it_was(offline):
+    chosen = choose_source("uk1s3")
+    with pytest.raises(OmeZarrError):
+        choose_source("uk2s3")
+    assert current_source() is chosen
+
+
+@pytest.mark.parametrize("value", ["offline", " OFFLINE "])
+def test_the_environment_chooses_at_the_first_call(value, monkeypatch, offline, capsys):
+    monkeypatch.setenv("OME_ZARR_SOURCE", value)
+    assert current_source().name == "offline"
+    assert current_source().endpoint == offline
+    assert capsys.readouterr().out.count("Source:") == 1
+
+
+def test_the_environment_may_hold_an_endpoint(monkeypatch, offline):
+    monkeypatch.setenv("OME_ZARR_SOURCE", offline)
+    assert current_source() == Source("endpoint", offline)
+
+
+def test_the_environment_may_hold_nonsense(monkeypatch):
+    monkeypatch.setenv("OME_ZARR_SOURCE", "nonsense")
+    with pytest.raises(OmeZarrError, match="'nonsense' is not a source"):
+        open_multiscale(6001247)
+
+
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_auto_is_the_default(value, monkeypatch, public, healthy, closed_port):
+    if value is None:
+        monkeypatch.delenv("OME_ZARR_SOURCE")
+    else:
+        monkeypatch.setenv("OME_ZARR_SOURCE", value)
+    public(healthy.endpoint, closed_port)
+    assert current_source() == Source("livingobjects", healthy.endpoint)
+
+
+def test_source_argument_does_not_change_the_source(offline, capsys):
+    choose_source("uk1s3")
+    assert open_multiscale(6001247, source="offline").synthetic
+    assert open_multiscale(6001247, source=offline).url.startswith(offline)
+    assert load_binary_from_s3(6001247, 2, source=find_source("offline")).ndim == 5
+    assert current_source().name == "uk1s3"
+
+
+# auto and idr
+
+
+@pytest.mark.timeout(30)
+def test_auto_falls_back_when_nothing_listens(public, closed_port, offline, capsys):
+    public(closed_port, closed_port)
+    took, chosen = seconds(lambda: choose_source("auto"))
+    assert chosen.name == "offline" and chosen.endpoint == offline
+    assert took < PROBE_SECONDS + 1
+    line = capsys.readouterr().out
+    assert "synthetic" in line and "no public endpoint answered within 3 s" in line
+    assert open_multiscale(6001247).synthetic
+
+
+@pytest.mark.timeout(30)
+def test_auto_falls_back_when_nobody_answers(public, black_hole, offline):
+    public(black_hole, black_hole)
+    took, chosen = seconds(lambda: choose_source("auto"))
+    assert chosen.name == "offline"
+    assert PROBE_SECONDS - 0.1 < took < PROBE_SECONDS + 1.5
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        replace(PORTAL),
+        replace(b'{"message": "welcome"}'),
+        replace(b"[1, 2]"),
+        replace(b"3"),
+        replace(b""),
+        replace(b"\xff\xfe"),
+        status(503),
+        status(302, Location="/login"),
+    ],
+    ids=["html", "other-json", "list", "number", "empty", "binary", "503", "redirect"],
+)
+def test_auto_does_not_trust_garbage(garbage, public, healthy, closed_port, offline):
+    healthy.fault(PROBE, garbage, forever=True)
+    public(healthy.endpoint, closed_port)
+    assert choose_source("auto").name == "offline"
+    assert healthy.times_asked(PROBE) == 1
+
+
+def test_auto_takes_the_second_when_the_first_answers_garbage(public, healthy, tmp_path):
+    with MisbehavingServer(tmp_path) as other:
+        healthy.fault(PROBE, replace(PORTAL), forever=True)
+        public(healthy.endpoint, other.endpoint)
+        took, chosen = seconds(lambda: choose_source("auto"))
+    assert chosen == Source("uk1s3", other.endpoint)
+    assert took < 2
+
+
+def slowly(request, content):
+    time.sleep(0.5)
+    return content
+
+
+def test_the_first_is_preferred_also_when_it_answers_later(public, healthy, tmp_path):
+    healthy.fault(PROBE, slowly)
+    with MisbehavingServer(tmp_path) as other:
+        public(healthy.endpoint, other.endpoint)
+        assert choose_source("idr").name == "livingobjects"
+        public(other.endpoint, healthy.endpoint)
+        healthy.fault(PROBE, hang)
+        took, chosen = seconds(lambda: choose_source("idr"))
+    assert chosen.name == "livingobjects"
+    assert took < 2  # it does not wait for the second
+
+
+def test_the_second_is_taken_when_the_first_says_nothing(public, healthy, black_hole, monkeypatch):
+    monkeypatch.setattr(sources, "PROBE_SECONDS", 1.0)
+    public(black_hole, healthy.endpoint)
+    took, chosen = seconds(lambda: choose_source("auto"))
+    assert chosen == Source("uk1s3", healthy.endpoint)
+    assert 0.9 < took < 2.5
+
+
+def test_the_answer_is_remembered(public, healthy, closed_port, monkeypatch):
+    monkeypatch.setenv("OME_ZARR_SOURCE", "auto")
+    public(healthy.endpoint, closed_port)
+    first = current_source()
+    healthy.fault(PROBE, status(503), forever=True)
+    assert current_source() is first
+    with pytest.raises(ImageNotFoundError):
+        open_multiscale(6001248)
+    assert healthy.times_asked(PROBE) == 1
+
+
+@pytest.mark.timeout(30)
+def test_idr_never_falls_back(public, closed_port):
+    public(closed_port, closed_port)
+    with pytest.raises(EndpointUnreachableError) as caught:
+        choose_source("idr")
+    message = str(caught.value)
+    assert closed_port in message and 'choose_source("offline")' in message
+    assert sources._current is None
+
+
+def test_the_public_endpoints_see_only_keys_that_they_hold(public, served, tmp_path, asked):
+    pixels = noise(1, 2, 3, 20, 20)
+    folder = tmp_path / "idr/zarr/v0.4/idr0044A/4007801.zarr"
+    write_v2(folder, [pixels], {"version": "0.4", "axes": [{"name": n} for n in "tczyx"]})
+    public(served.endpoint, served.endpoint)
+    choose_source("livingobjects")
+    assert (load_binary_from_s3(4007801).compute() == pixels).all()
+    assert not any("v0.1" in key for key in served.asked)
+    assert {outcome for _, outcome in asked} == {"found"}
+
+
+# The stand-in
+
+
+def test_the_stand_in_is_started_again_when_it_was_stopped(monkeypatch):
+    monkeypatch.setattr(process, "_server", None)  # leave the one of the other tests alone
+    first = choose_source("offline")
+    process._server.stop()
+    again = current_source()
+    assert again.name == "offline" and again.endpoint != first.endpoint
+    assert open_multiscale(6001247).url.startswith(again.endpoint)
+    process._server.stop()
+
+
+def test_a_proxy_is_not_asked_for_loopback(run_python, offline, closed_port):
+    script = f"import data_helpers as d; print(d.open_multiscale(6001247, source={offline!r}))"
+    proxies = dict.fromkeys(["http_proxy", "https_proxy", "HTTP_PROXY"], closed_port)
+    done = run_python(script, NO_PROXY="", no_proxy="", **proxies)
+    assert "IDR 6001247" in done.stdout, done.stderr
+
+
+# The package itself
+
+
+def test_import_is_light(run_python):
+    script = (
+        "import sys, json, data_helpers; "
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    done = run_python(script)
+    loaded = set(json.loads(done.stdout))
+    heavy = {"dask", "zarr", "numpy", "matplotlib", "skimage", "fsspec", "aiohttp", "tqdm"}
+    assert not loaded & heavy
+    assert done.stderr == ""
+
+
+def test_every_public_name_is_there():
+    for name in data_helpers.__all__:
+        assert getattr(data_helpers, name).__doc__ or name == "IMAGES"
+    assert set(data_helpers.__all__) >= {
+        "load_binary_from_s3",
+        "load_binary_from_s3_with_data",
+        "load_labels_from_s3",
+        "open_multiscale",
+        "IMAGES",
+        "choose_source",
+        "current_source",
+    }
