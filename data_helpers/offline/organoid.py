@@ -137,25 +137,17 @@ def _paint_strip(w: Window, scene: Scene) -> Pixels:
     apical, basal = _read_nodes(w, scene, "apical"), _read_nodes(w, scene, "basal")
     cloud = textures.cloud().read(w)
     grain = textures.grain().read(w)
-    bags = scene.vesicles.read(w) if scene.vesicles else None
     grey = _background(w, apical, basal, cloud, grain)
     _shed_cell(grey, w, scene, cloud, grain)
     if apical.max() > -2600 and basal.max() > -600 - 2 * w.pixel:
-        fields = _fields(w, scene, apical, basal)
-        _epithelium(grey, w, scene, fields, bags, cloud, grain)
-    _vesicles(grey, w, bags, cloud, grain)
+        _epithelium(grey, w, scene, _fields(w, scene, apical, basal), cloud, grain)
+    _vesicles(grey, w, scene, cloud, grain)
     _virions(grey, w, scene, grain)
     return grey
 
 
 def _epithelium(
-    grey: Pixels,
-    w: Window,
-    scene: Scene,
-    f: Fields,
-    bags: Near | None,
-    cloud: Pixels,
-    grain: Pixels,
+    grey: Pixels, w: Window, scene: Scene, f: Fields, cloud: Pixels, grain: Pixels
 ) -> None:
     """Paint the cells with their microvilli and membranes."""
     surface, axis = _apical_surface(w, f, cloud)
@@ -164,7 +156,7 @@ def _epithelium(
         return
     cell = _cytoplasm(f, cloud, grain)
     _reticulum(cell, w, f, grain)
-    _mitochondria(cell, w, scene, bags, cloud, grain)
+    _mitochondria(cell, w, scene, cloud, grain)
     _villi(cell, w, f, axis, grain)
     _nucleus(cell, w, f, cloud, grain)
     _lateral_membrane(cell, w, f, cloud)
@@ -406,6 +398,16 @@ def _fade(w: Window, full: float, gone: float) -> float:
     return min(max(share, 0.0), 1.0)
 
 
+def _near(distance: Pixels, limit: float) -> NDArray[np.intp]:
+    """Indices of the pixels closer than a limit: most elements cover few of a strip's pixels."""
+    return np.flatnonzero(distance < np.float32(limit))
+
+
+def _pick(at: NDArray[np.intp], *images: Pixels) -> list[Pixels]:
+    """Take some pixels, by index, out of images of the strip."""
+    return [np.take(image, at) for image in images]
+
+
 # --- the elements of the tissue --------------------------------------------------------------
 
 
@@ -433,13 +435,17 @@ def _shed_cell(grey: Pixels, w: Window, scene: Scene, cloud: Pixels, grain: Pixe
     if found is None:
         return
     distance = found.distance + np.float32(350) * cloud
-    if distance.min() > 16 + w.pixel:
+    at = _near(distance, 16 + w.pixel)
+    if not at.size:
         return
-    body = np.float32(_VILLUS) + np.float32(900) * cloud + np.float32(420) * grain
+    clumps = textures.chromatin().read(w)
+    distance, clumps, waves, dots, here = _pick(at, distance, clumps, cloud, grain, grey)
+    body = np.float32(_VILLUS) + np.float32(900) * waves + np.float32(420) * dots
     deep = np.clip(distance * np.float32(-1 / 700) - np.float32(0.6), 0, 1)
-    _tint(body, deep * textures.chromatin().read(w), _NUCLEOLUS)
-    _tint(grey, _edge(distance, w), body)
-    _tint(grey, _line(distance, 6, w), _MEMBRANE)
+    _tint(body, deep * clumps, _NUCLEOLUS)
+    _tint(here, _edge(distance, w), body)
+    _tint(here, _line(distance, 6, w), _MEMBRANE)
+    np.put(grey, at, here)
 
 
 def _apical_surface(w: Window, f: Fields, cloud: Pixels) -> tuple[Pixels, Pixels | None]:
@@ -511,54 +517,54 @@ def _reticulum(cell: Pixels, w: Window, f: Fields, grain: Pixels) -> None:
     if not visible or f.apical.max() < 700:
         return
     distance = textures.sheets().read(w)
-    if distance.min() > 100:
-        return
-    here = np.clip((f.apical - np.float32(700)) * np.float32(1 / 300), 0, 1)
-    here *= np.clip((f.lateral - np.float32(60)) * np.float32(1 / 60), 0, 1) * np.float32(visible)
-    _tint(cell, _edge(distance - np.float32(20), w) * here, _VESICLE - 300.0)
-    _tint(cell, _line(distance - np.float32(23), 5, w) * here, _MEMBRANE)
-    dots = np.clip(grain * np.float32(-3) - np.float32(0.4), 0, 1)
-    _tint(cell, _line(distance - np.float32(42), 13, w) * dots * here, _MEMBRANE)
+    at = _near(distance, 70 + w.pixel)
+    distance, apical, lateral, dots, grey = _pick(at, distance, f.apical, f.lateral, grain, cell)
+    here = np.clip((apical - np.float32(700)) * np.float32(1 / 300), 0, 1)
+    here *= np.clip((lateral - np.float32(60)) * np.float32(1 / 60), 0, 1) * np.float32(visible)
+    _tint(grey, _edge(distance - np.float32(25), w) * here, _VESICLE - 300.0)
+    _tint(grey, _line(distance - np.float32(28), 4, w) * here, _MEMBRANE)
+    dots = np.clip(dots * np.float32(-3) - np.float32(0.4), 0, 1)
+    _tint(grey, _line(distance - np.float32(46), 13, w) * dots * here, _MEMBRANE)
+    np.put(cell, at, grey)
 
 
-def _mitochondria(
-    cell: Pixels, w: Window, scene: Scene, bags: Near | None, cloud: Pixels, grain: Pixels
-) -> None:
+def _mitochondria(cell: Pixels, w: Window, scene: Scene, cloud: Pixels, grain: Pixels) -> None:
     """Paint mitochondria: two membranes around a dark matrix, crossed by cristae."""
-    rods = scene.mitochondria.read(w) if scene.mitochondria else None
-    if rods is None:
+    found = scene.mitochondria.read(w) if scene.mitochondria else None
+    if found is None:
         return
-    distance, along = rods
-    if bags is not None:  # vesicles dent mitochondria
-        distance = np.maximum(distance, np.float32(40) - bags.distance)
+    at = _near(found.distance, 16 + w.pixel)
+    distance, along, waves, dots, grey = _pick(at, *found, cloud, grain, cell)
     visible = np.float32(_fade(w, 128, 512))
-    _tint(cell, _edge(distance, w) * visible, np.float32(_MATRIX) + np.float32(300) * grain)
-    detail = _fade(w, 8, 48)
+    _tint(grey, _edge(distance, w) * visible, np.float32(_MATRIX) + np.float32(300) * dots)
+    _tint(grey, _line(distance, 6, w) * visible, _MEMBRANE)
+    detail = np.float32(_fade(w, 8, 48))
     if detail:
-        phase = (along + np.float32(110) * cloud + np.float32(5) * grain) * np.float32(1 / 85)
+        phase = (along + np.float32(110) * waves + np.float32(5) * dots) * np.float32(1 / 85)
         phase -= np.floor(phase)
         phase -= np.float32(0.5)
         phase *= np.float32(85)
-        inner = _edge(distance + np.float32(45), w) * np.float32(detail)
-        _tint(cell, _line(phase, 17, w) * inner, _MEMBRANE)
-        _tint(cell, _line(phase, 10, w) * inner, _CRISTA)
-    _tint(cell, _line(distance, 6, w) * visible, _MEMBRANE)
-    if detail:
-        _tint(cell, _line(distance + np.float32(26), 5, w) * np.float32(detail), _MEMBRANE)
+        inner = _edge(distance + np.float32(45), w) * detail
+        _tint(grey, _line(phase, 17, w) * inner, _MEMBRANE)
+        _tint(grey, _line(phase, 10, w) * inner, _CRISTA)
+        _tint(grey, _line(distance + np.float32(26), 5, w) * detail, _MEMBRANE)
+    np.put(cell, at, grey)
 
 
 def _villi(cell: Pixels, w: Window, f: Fields, axis: Pixels | None, grain: Pixels) -> None:
     """Paint the inside of microvilli: actin bundles that root in the terminal web."""
-    if f.apical.min() > 700 + w.pixel:
+    at = _near(f.apical, 650 + w.pixel)
+    if not at.size:
         return
-    web = np.clip(np.float32(1) - np.abs(f.apical - np.float32(250)) * np.float32(1 / 350), 0, 1)
-    _tint(cell, np.float32(0.35) * web, _CHROMATIN)
-    _tint(cell, _edge(f.apical, w), np.float32(_VILLUS) + np.float32(450) * grain)
-    if axis is None:
-        return
-    root = np.clip(np.float32(1) - f.apical * np.float32(1 / 380), 0, 1)
-    root *= np.float32(0.6 * _fade(w, 8, 64))
-    _tint(cell, _line(axis, 16, w, 12) * root, _CHROMATIN)
+    apical, dots, grey = _pick(at, f.apical, grain, cell)
+    web = np.clip(np.float32(1) - np.abs(apical - np.float32(250)) * np.float32(1 / 350), 0, 1)
+    _tint(grey, np.float32(0.35) * web, _CHROMATIN)
+    _tint(grey, _edge(apical, w), np.float32(_VILLUS) + np.float32(450) * dots)
+    if axis is not None:
+        root = np.clip(np.float32(1) - apical * np.float32(1 / 380), 0, 1)
+        root *= np.float32(0.6 * _fade(w, 8, 64))
+        _tint(grey, _line(np.take(axis, at), 16, w, 12) * root, _CHROMATIN)
+    np.put(cell, at, grey)
 
 
 def _nucleus(cell: Pixels, w: Window, f: Fields, cloud: Pixels, grain: Pixels) -> None:
@@ -566,54 +572,64 @@ def _nucleus(cell: Pixels, w: Window, f: Fields, cloud: Pixels, grain: Pixels) -
     if f.nucleus is None or f.nucleolus is None:
         return
     distance = f.nucleus + np.float32(120) * cloud
-    if distance.min() > 60 + w.pixel:
+    at = _near(distance, 60 + w.pixel)
+    if not at.size:
         return
     clumps = textures.chromatin().read(w)
+    distance, nucleolus, clumps, waves, dots, grey = _pick(
+        at, distance, f.nucleolus, clumps, cloud, grain, cell
+    )
     rim = np.clip(np.float32(1) + distance * np.float32(1 / 420), 0, 1)
-    dense = np.clip(clumps + rim * (np.float32(0.6) + cloud), 0, 1)
-    plasma = np.float32(_NUCLEOPLASM) + np.float32(420) * grain
+    dense = np.clip(clumps + rim * (np.float32(0.6) + waves), 0, 1)
+    plasma = np.float32(_NUCLEOPLASM) + np.float32(420) * dots
     plasma += dense * np.float32(_CHROMATIN - _NUCLEOPLASM)
-    body = _edge(f.nucleolus + np.float32(500) * cloud, w, 90)
-    _tint(plasma, body, np.float32(_NUCLEOLUS) + np.float32(350) * grain + np.float32(500) * cloud)
-    _tint(cell, _edge(distance, w), plasma)
-    if w.pixel > 32:
-        _tint(cell, _line(distance, 9, w), _MEMBRANE)
-        return
-    _tint(cell, _line(distance - np.float32(17), 10, w), _VESICLE)
-    _tint(cell, _line(distance, 6, w), _MEMBRANE)
-    _tint(cell, _line(distance - np.float32(34), 6, w), _MEMBRANE)
+    body = _edge(nucleolus + np.float32(500) * waves, w, 90)
+    _tint(plasma, body, np.float32(_NUCLEOLUS) + np.float32(350) * dots + np.float32(500) * waves)
+    _tint(grey, _edge(distance, w), plasma)
+    if w.pixel > 32:  # the envelope is a single line
+        _tint(grey, _line(distance, 9, w), _MEMBRANE)
+    else:
+        _tint(grey, _line(distance - np.float32(17), 10, w), _VESICLE)
+        _tint(grey, _line(distance, 6, w), _MEMBRANE)
+        _tint(grey, _line(distance - np.float32(34), 6, w), _MEMBRANE)
+    np.put(cell, at, grey)
 
 
 def _lateral_membrane(cell: Pixels, w: Window, f: Fields, cloud: Pixels) -> None:
     """Paint the membranes of two neighbouring cells, the cleft between them, and junctions."""
-    if f.lateral.min() > 200 + w.pixel:
+    at = _near(f.lateral, 170 + w.pixel)
+    if not at.size:
         return
-    _tint(cell, np.float32(0.25) * _line(f.lateral, 60, w, 160), _CHROMATIN)
-    junction = np.clip(np.float32(1) - f.apical * np.float32(1 / 700), 0, 1)
-    junction = np.maximum(junction, np.clip(cloud * np.float32(6) - np.float32(2.2), 0, 1))
-    junction *= _edge(-f.apical, w)
-    _tint(cell, _line(f.lateral, 70, w, 40) * junction * np.float32(0.6), _MEMBRANE)
-    if w.pixel > 32:
-        _tint(cell, _line(f.lateral, 10, w), _MEMBRANE)
-        return
-    _tint(cell, _line(f.lateral, 9, w), _VESICLE)
-    _tint(cell, _line(f.lateral - np.float32(17), 7, w), _MEMBRANE)
+    lateral, apical, waves, grey = _pick(at, f.lateral, f.apical, cloud, cell)
+    _tint(grey, np.float32(0.25) * _line(lateral, 60, w, 160), _CHROMATIN)
+    junction = np.clip(np.float32(1) - apical * np.float32(1 / 700), 0, 1)
+    junction = np.maximum(junction, np.clip(waves * np.float32(6) - np.float32(2.2), 0, 1))
+    junction *= _edge(-apical, w)
+    _tint(grey, _line(lateral, 70, w, 40) * junction * np.float32(0.6), _MEMBRANE)
+    if w.pixel > 32:  # two membranes and the cleft are a single line
+        _tint(grey, _line(lateral, 10, w), _MEMBRANE)
+    else:
+        _tint(grey, _line(lateral, 9, w), _VESICLE)
+        _tint(grey, _line(lateral - np.float32(17), 7, w), _MEMBRANE)
+    np.put(cell, at, grey)
 
 
-def _vesicles(grey: Pixels, w: Window, bags: Near | None, cloud: Pixels, grain: Pixels) -> None:
+def _vesicles(grey: Pixels, w: Window, scene: Scene, cloud: Pixels, grain: Pixels) -> None:
     """Paint vesicles in the cells, and debris in the lumen: clear, double-walled or dense."""
-    if bags is None:
+    found = scene.vesicles.read(w) if scene.vesicles else None
+    if found is None:
         return
-    distance, kind = bags
+    at = _near(found.distance, 16 + w.pixel)
+    distance, kind, waves, dots, here = _pick(at, *found, cloud, grain, grey)
     visible = np.float32(_fade(w, 32, 128))
-    colour = np.where(kind < _DOUBLE, np.float32(_VESICLE), _GRANULE + np.float32(1200) * cloud)
-    colour += np.float32(160) * grain
-    _tint(grey, _edge(distance, w) * visible, colour)
-    _tint(grey, _line(distance, 6, w) * visible, _MEMBRANE)
-    if w.pixel > 16:
-        return
-    double = np.float32(visible) * ((kind >= _CLEAR) & (kind < _DOUBLE))
-    _tint(grey, _line(distance + np.float32(28), 6, w) * double, _MEMBRANE)
+    colour = np.where(kind < _DOUBLE, np.float32(_VESICLE), _GRANULE + np.float32(1200) * waves)
+    colour += np.float32(160) * dots
+    _tint(here, _edge(distance, w) * visible, colour)
+    _tint(here, _line(distance, 6, w) * visible, _MEMBRANE)
+    if w.pixel <= 16:
+        double = np.where((kind >= _CLEAR) & (kind < _DOUBLE), visible, np.float32(0))
+        _tint(here, _line(distance + np.float32(28), 6, w) * double, _MEMBRANE)
+    np.put(grey, at, here)
 
 
 def _virions(grey: Pixels, w: Window, scene: Scene, grain: Pixels) -> None:
@@ -622,7 +638,10 @@ def _virions(grey: Pixels, w: Window, scene: Scene, grain: Pixels) -> None:
     if found is None:
         return
     distance = found.distance + np.float32(4) * grain
+    at = _near(distance, 16 + w.pixel)
+    distance, dots, here = _pick(at, distance, grain, grey)
     visible = np.float32(_fade(w, 8, 32))
-    core = np.float32(_VIRION) + np.float32(700) * grain
-    _tint(grey, _edge(distance, w, 6) * visible, core)
-    _tint(grey, _line(distance + np.float32(5), 5, w) * visible, _MEMBRANE)
+    core = np.float32(_VIRION) + np.float32(700) * dots
+    _tint(here, _edge(distance, w, 6) * visible, core)
+    _tint(here, _line(distance + np.float32(5), 5, w) * visible, _MEMBRANE)
+    np.put(grey, at, here)
