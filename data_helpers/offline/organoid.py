@@ -18,7 +18,6 @@ from .noise import quick_noise, random_unit
 from .organoid_shape import RINGS, Tissue, tissue
 from .organoid_textures import (
     Choice,
-    Near,
     Objects,
     Pixels,
     Rule,
@@ -31,22 +30,22 @@ from .organoid_textures import (
 
 LEVELS: tuple[tuple[int, int], ...] = tuple((93184 >> n, 144384 >> n) for n in range(11))
 
-_ROWS = 64  # rows painted at a time: their arrays stay in the processor's cache
+_ROWS = 128  # rows painted at a time: their arrays stay in the processor's cache
 _VILLI = 14  # microvilli along the top of one cell
 
 # Grey values. As in transmission EM, what took up heavy metal is dark.
-_RESIN = 5250.0
-_LUMEN = 5000.0
-_CYTOPLASM = 4050.0
-_NUCLEOPLASM = 4150.0
-_CHROMATIN = 2650.0
-_NUCLEOLUS = 2250.0
-_MATRIX = 3000.0
+_RESIN = 5400.0
+_LUMEN = 5150.0
+_CYTOPLASM = 3800.0
+_NUCLEOPLASM = 4050.0
+_CHROMATIN = 2500.0
+_NUCLEOLUS = 2150.0
+_MATRIX = 2750.0
 _CRISTA = 4300.0
 _MEMBRANE = 1900.0
-_VESICLE = 4900.0
-_VILLUS = 3600.0
-_VIRION = 2900.0
+_VESICLE = 5000.0
+_VILLUS = 3450.0
+_VIRION = 2850.0
 _GRANULE = 2700.0
 
 # Vesicles are of a kind between 0 and 1: clear, then double-walled, then dense.
@@ -633,14 +632,16 @@ def _vesicles(grey: Pixels, w: Window, scene: Scene, cloud: Pixels, grain: Pixel
 
 
 def _virions(grey: Pixels, w: Window, scene: Scene, grain: Pixels) -> None:
-    """Paint virions: a dark rim with spikes, a granular core."""
+    """Paint virions: a dark rim, spikes around it, a granular core."""
     found = scene.virions.read(w) if scene.virions else None
     if found is None:
         return
     distance = found.distance + np.float32(4) * grain
-    at = _near(distance, 16 + w.pixel)
+    at = _near(distance, 30 + w.pixel)
     distance, dots, here = _pick(at, distance, grain, grey)
     visible = np.float32(_fade(w, 8, 32))
+    spikes = np.clip(np.float32(0.5) - np.float32(1.3) * dots, 0, 1) * np.float32(0.55) * visible
+    _tint(here, _line(distance - np.float32(12), 7, w) * spikes, _VIRION)
     core = np.float32(_VIRION) + np.float32(700) * dots
     _tint(here, _edge(distance, w, 6) * visible, core)
     _tint(here, _line(distance + np.float32(5), 5, w) * visible, _MEMBRANE)

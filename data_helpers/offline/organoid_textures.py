@@ -302,7 +302,7 @@ def _place(
         uy, ux = 2.0 * m / (1.0 + m * m), (1.0 - m * m) / (1.0 + m * m)
         bend = (roll[3] - 0.5) * 0.6 / half if length else 0.0
         y, x = roll[4] * period, roll[5] * period
-        t = np.linspace(-half, half, 7 if length else 1)
+        t = np.arange(-3.0, 4.0) * (half / 3.0) if length else np.zeros(1)
         side = bend * t * t
         new = np.stack([y + t * uy + side * ux, x + t * ux - side * uy, np.full_like(t, r)], 1)
         if len(balls):
