@@ -67,6 +67,17 @@ def test_a_region_is_a_crop_of_the_plane(level: int, c: int) -> None:
 
 
 @pytest.mark.parametrize("c", [0, 1])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_tiles_leave_no_seams(axis: int, c: int) -> None:
+    """Neighbours differ no more across the border of two tiles than inside a tile."""
+    light = gaussian(plane(1, 400, c, 494).astype(float), 1)
+    second = np.abs(np.diff(light, n=2, axis=axis))  # a step stands out in the second difference
+    profile = second.max(axis=1 - axis)
+    at_border = (np.arange(len(profile)) + 1) % 32 < 2  # a step touches two second differences
+    assert np.median(profile[at_border]) < 1.2 * np.median(profile[~at_border])
+
+
+@pytest.mark.parametrize("c", [0, 1])
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
 def test_a_coarser_level_agrees_with_the_mean_of_the_finer(level: int, c: int) -> None:
     height, width = embryo.LEVELS[level + 1]

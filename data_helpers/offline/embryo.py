@@ -30,6 +30,10 @@ from data_helpers.offline.noise import (
 )
 
 Float = NDArray[np.float32]
+Indices = NDArray[np.intp]
+Numbers = NDArray[np.float64]
+Grid = tuple[int, int, int, int]  # top, bottom, left, right, counted in tiles
+Painted = tuple[Indices, Indices, Float]  # row and column of each tile; light as (y, x, tile)
 
 SHAPE = (532, 2, 988, 2048, 2169)
 LEVELS: tuple[tuple[int, int], ...] = (
@@ -49,6 +53,7 @@ _BACKGROUND = (14.0, 10.0)
 _NOISE = (1.0, 0.6, 0.4, 0.3, 0.25)  # averaging pixels takes noise away, level by level
 _LOST_IN_DEPTH = 0.5  # share of the light lost between the first and the last plane
 _BLUR_IN_DEPTH = 11.0  # pixels of blur gained between the first and the last plane
+_SHARP = 9.0  # half-width of a membrane, in pixels, at level 0 and depth 0
 _SHARE = 1.4  # how far, in cell radii, the brightness of a cell is felt
 _FAR = 1e9
 
@@ -56,23 +61,23 @@ _FAR = 1e9
 class _Tiles(NamedTuple):
     """Tiles that hold something, and which cells each of them must look at."""
 
-    row: NDArray[np.intp]  # (n,) place of the tile in the grid of tiles
-    column: NDArray[np.intp]  # (n,)
-    cell: NDArray[np.intp]  # (k, n) cells to look at, -1 where a tile has fewer than k
+    row: Indices  # (n,) place of the tile in the grid of tiles
+    column: Indices  # (n,)
+    cell: Indices  # (k, n) cells to look at, -1 where a tile has fewer than k
 
 
 class _Forms(NamedTuple):
     """One quadratic form of y and x for each cell: its (squared) distance within the plane."""
 
-    y: NDArray[np.float64]  # centre
-    x: NDArray[np.float64]
-    yy: NDArray[np.float64]  # factors of the form, relative to the centre
-    xx: NDArray[np.float64]
-    yx: NDArray[np.float64]
-    y1: NDArray[np.float64]
-    x1: NDArray[np.float64]
-    one: NDArray[np.float64]
-    reach: NDArray[np.float64]  # pixels from the centre within which the cell matters
+    y: Numbers  # centre
+    x: Numbers
+    yy: Numbers  # factors of the form, relative to the centre
+    xx: Numbers
+    yx: Numbers
+    y1: Numbers
+    x1: Numbers
+    one: Numbers
+    reach: Numbers  # pixels from the centre within which the cell matters
 
 
 def paint(
@@ -110,62 +115,63 @@ def paint(
 # --- the two signals ---------------------------------------------------------------------------
 
 
-def _nuclei(
-    level: int, t: int, z: int, grid: tuple[int, int, int, int]
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], Float]]:
+def _nuclei(level: int, t: int, z: int, grid: Grid) -> Iterator[Painted]:
     """Soft ellipsoids, painted tile by tile."""
     cells = cells_at(t)
     blur = _blur_in_depth(z)
     soft = sqrt(25 + blur * blur + 0.75 * 4**level)  # half the width of a nucleus's edge
     core = cells.core
     stretch = 1 + 0.6 * (cells.stretch - 1)
-    forms = _forms(cells, z, core, stretch, np.zeros_like(core))
+    forms = _forms(cells, z, core, stretch)
     forms = forms._replace(reach=core * np.maximum(stretch, 1) * np.sqrt(1 + 2 * soft / core))
-    # From the squared distance q (1 at the edge) to a ramp: 0.5 + (1 - q) * core / (4 soft).
+    # From the squared distance q (1 at the edge) to a ramp, 0.5 at the edge and `soft` wide to
+    # either side: 0.5 + (1 - q) * core / (4 * soft).
     steep = core / (4 * soft)
     bright = cells.nucleus.astype(np.float32)
     for tiles in _batches(_tiles(forms, cells, z, grid), level):
         total = np.zeros((_TILE >> level, _TILE >> level, len(tiles.row)), np.float32)
-        for cell, square in _squares(forms, tiles, level, -steep, 0.5 + steep):
+        for cell, square in _squares(forms, tiles, level, -steep, 0.5 + steep, nobody=-_FAR):
             ramp = np.clip(square, np.float32(0), np.float32(1), out=square)
             np.maximum(total, ramp * ramp * (3 - 2 * ramp) * bright[cell], out=total)
         yield tiles.row, tiles.column, total * np.float32(_GAIN[NUCLEI])
 
 
-def _membranes(
-    level: int, t: int, z: int, grid: tuple[int, int, int, int]
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], Float]]:
+def _membranes(level: int, t: int, z: int, grid: Grid) -> Iterator[Painted]:
     """Borders between cells, painted tile by tile."""
     cells = cells_at(t)
-    blur, sharp = _blur_in_depth(z), 9.0
-    width = sqrt(sharp * sharp + blur * blur + 0.58 * 4**level)
-    young = cells.youth * 1.1  # a newborn cell takes its room bit by bit
-    forms = _forms(cells, z, cells.size, cells.stretch, young)
+    width = sqrt(_SHARP * _SHARP + _blur_in_depth(z) * _blur_in_depth(z) + 0.58 * 4**level)
+    forms = _forms(cells, z, cells.size, cells.stretch)
+    # A newborn cell is held away from its neighbours, and so takes its room bit by bit.
+    forms = forms._replace(one=forms.one + 1.1 * cells.youth)
     reach = max(RADIUS + 2 * width, _SHARE * RADIUS) + 1
     forms = forms._replace(reach=cells.size * np.maximum(cells.stretch, 1) * (reach / RADIUS))
     scale = np.full(len(cells.size), RADIUS * RADIUS)
+    felt = np.float32(_SHARE * RADIUS * _SHARE * RADIUS)
     bright = (cells.membrane * _GAIN[MEMBRANES]).astype(np.float32)
     for tiles in _batches(_tiles(forms, cells, z, grid), level):
         shape = (_TILE >> level, _TILE >> level, len(tiles.row))
-        first, second = np.full((2, *shape), np.float32(_FAR))
+        first, second = np.full((2, *shape), np.float32(_FAR))  # squared distances
         light, weights = np.zeros((2, *shape), np.float32)
-        for cell, square in _squares(forms, tiles, level, scale, 0 * scale):
+        for cell, square in _squares(forms, tiles, level, scale, 0 * scale, nobody=_FAR):
             np.minimum(second, np.maximum(first, square), out=second)
             np.minimum(first, square, out=first)
             # A membrane between two cells has the mean brightness of both.
-            weight = np.maximum(
-                np.float32(_SHARE * RADIUS * _SHARE * RADIUS) - square, 0, out=square
-            )
+            weight = np.maximum(felt - square, 0, out=square)
             weight *= weight
             weights += weight
             light += weight * bright[cell]
-        near, next_ = np.sqrt(np.maximum(first, 0)), np.sqrt(np.maximum(second, 0))
-        rim = np.float32(RADIUS) - near  # how far inside the nearest cell
-        away = np.maximum(np.minimum((next_ - near) * np.float32(0.5), rim), -rim)
-        line = np.maximum(1 - (away * away) * np.float32(1 / (width * width)), 0)
-        inside = np.clip(rim * np.float32(0.1), 0, 1)
-        line = line * line * np.float32(sharp / width) + inside * np.float32(0.10)
+        line = _line(np.sqrt(np.maximum(first, 0)), np.sqrt(np.maximum(second, 0)), width)
         yield tiles.row, tiles.column, line * light / (weights + 1)
+
+
+def _line(first: Float, second: Float, width: float) -> Float:
+    """Brightness of a membrane, from the distances to the nearest and the second nearest cell."""
+    rim = np.float32(RADIUS) - first  # how far inside the nearest cell, negative outside
+    border = (second - first) * np.float32(0.5)  # how far from the border of the two
+    away = np.maximum(np.minimum(border, rim), -rim)
+    line = np.maximum(1 - (away * away) * np.float32(1 / (width * width)), 0)
+    inside = np.clip(rim * np.float32(0.1), 0, 1)  # a little marker is in the cell itself
+    return line * line * np.float32(_SHARP / width) + inside * np.float32(0.10)
 
 
 def _blur_in_depth(z: int) -> float:
@@ -175,17 +181,8 @@ def _blur_in_depth(z: int) -> float:
 # --- cells, tiles and distances ----------------------------------------------------------------
 
 
-def _forms(
-    cells: Cells,
-    z: int,
-    size: NDArray[np.float64],
-    stretch: NDArray[np.float64],
-    extra: NDArray[np.float64],
-) -> _Forms:
-    """Squared distance from each cell, 1 at its surface: an ellipsoid cut by the plane.
-
-    What is `extra` is added: it moves a cell away from everything.
-    """
+def _forms(cells: Cells, z: int, size: Numbers, stretch: Numbers) -> _Forms:
+    """Squared distance from each cell, 1 at its surface: an ellipsoid cut by the plane."""
     nz, ny, nx = cells.axis[:, 0], cells.axis[:, 1], cells.axis[:, 2]
     dz = z * Z_STEP - cells.place[:, 0]
     long = 1 - 1 / (stretch * stretch)
@@ -198,12 +195,12 @@ def _forms(
         yx=-2 * k * long * ny * nx,
         y1=-2 * k * long * nz * ny * dz,
         x1=-2 * k * long * nz * nx * dz,
-        one=k * dz * dz * (1 - long * nz * nz) + extra,
+        one=k * dz * dz * (1 - long * nz * nz),
         reach=size,
     )
 
 
-def _tiles(forms: _Forms, cells: Cells, z: int, grid: tuple[int, int, int, int]) -> _Tiles:
+def _tiles(forms: _Forms, cells: Cells, z: int, grid: Grid) -> _Tiles:
     """For each tile, list the cells that can reach it. Tiles with most cells come first."""
     top, bottom, left, right = grid
     dz = z * Z_STEP - cells.place[:, 0]
@@ -224,13 +221,13 @@ def _tiles(forms: _Forms, cells: Cells, z: int, grid: tuple[int, int, int, int])
     return _as_table(near[which], rows[which, i, 0], columns[which, 0, j])
 
 
-def _outside(place: NDArray[np.float64], tile: NDArray[np.intp]) -> NDArray[np.float64]:
+def _outside(place: Numbers, tile: Indices) -> Numbers:
     """How far a place is from the span of a tile; 0 inside it."""
     low = tile * float(_TILE)
     return np.maximum(np.maximum(low - 1 - place, place - (low + _TILE)), 0)
 
 
-def _as_table(cell: NDArray[np.intp], row: NDArray[np.intp], column: NDArray[np.intp]) -> _Tiles:
+def _as_table(cell: Indices, row: Indices, column: Indices) -> _Tiles:
     """From pairs (cell, tile) to one column of cells for each tile."""
     key = row * 1000 + column
     order = np.argsort(key, kind="stable")
@@ -254,13 +251,15 @@ def _squares(
     forms: _Forms,
     tiles: _Tiles,
     level: int,
-    factor: NDArray[np.float64],
-    plus: NDArray[np.float64],
-) -> Iterator[tuple[NDArray[np.intp], Float]]:
+    factor: Numbers,
+    plus: Numbers,
+    nobody: float,
+) -> Iterator[tuple[Indices, Float]]:
     """Cell by cell: ``factor * squared distance + plus`` at all pixels of the tiles.
 
-    The form is split into a part for rows, one for columns and their product, so that only three
-    operations touch every pixel. Yields arrays of shape (y, x, tiles).
+    Where a tile has no more cells the value is `nobody`. The form is split into a part for rows,
+    one for columns and their product, so that only three operations touch every pixel. Yields
+    arrays of shape (y, x, tiles).
     """
     f = np.where(tiles.cell < 0, 0.0, factor[tiles.cell])
     yy, xx, yx = (f * part[tiles.cell] for part in (forms.yy, forms.xx, forms.yx))
@@ -273,7 +272,6 @@ def _squares(
         + (yy * oy + yx * ox) * oy
         + xx * ox * ox
     )
-    nobody = _FAR if plus[0] == 0 else -_FAR
     one = np.where(tiles.cell < 0, nobody, one + plus[tiles.cell])
     v = ((np.arange(_TILE >> level) + 0.5) * 2**level - 0.5)[:, None]
     by_row = ((yy[:, None] * v + y1[:, None]) * v + one[:, None]).astype(np.float32)
@@ -315,7 +313,7 @@ def _detect(
     return out
 
 
-def _glow(t: int, z: int, c: int, y: NDArray[np.float64], x: NDArray[np.float64]) -> Float:
+def _glow(t: int, z: int, c: int, y: Numbers, x: Numbers) -> Float:
     """Out-of-focus light, brightest in the middle of the embryo."""
     frame = frame_at(t)
     dz = z * Z_STEP - frame.centre[0]
@@ -331,13 +329,14 @@ def _glow(t: int, z: int, c: int, y: NDArray[np.float64], x: NDArray[np.float64]
     return rest * rest * np.float32(_GLOW[c])
 
 
-def _stripes(y: NDArray[np.float64], z: int) -> Float:
+def _stripes(y: Numbers, z: int) -> Float:
     """Shadows along the light sheet, which comes from the side."""
     noise = value_noise(np.float64(z / 40 + 0.5), y, 60.0, seed=17)
     return (1 + 0.08 * noise).astype(np.float32).reshape(-1, 1)
 
 
 def _chromatin(level: int, z: int, y0: int, y1: int, x0: int, width: int) -> Float:
+    """Fine structure of the nuclei: a window of the repeating texture, another every 5 planes."""
     texture = _textures()[level]
     size = len(texture)
     shift = int(hash_points(z // 5)) >> 8
@@ -348,6 +347,6 @@ def _chromatin(level: int, z: int, y0: int, y1: int, x0: int, width: int) -> Flo
 
 @lru_cache(maxsize=1)
 def _textures() -> list[Float]:
-    """Fine structure inside nuclei, 8 pixels big, for levels 0 to 2."""
+    """The texture, grains of 8 and 16 pixels, for levels 0 to 2: coarser ones cannot show it."""
     fine = periodic_noise(512, 64, seed=11) + periodic_noise(512, 32, seed=12)
     return mip_pyramid(fine * np.float32(0.2), 3)
