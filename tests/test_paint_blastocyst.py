@@ -38,8 +38,8 @@ def sha256(array: np.ndarray) -> str:
 
 GOLDEN = {
     (0, 0, 128): "72c6efc97ec0cdbf",
-    (0, 1, 70): "c52b7b1bafbab6ce",
-    (1, 1, 128): "4fda4c57fb3a6e32",
+    (0, 1, 70): "994733de0d32eb9b",
+    (1, 1, 128): "160994a9a365f446",
     (2, 0, 215): "60029fc166ae493a",
     ("labels", 0, 128): "deade72ae9685a3b",
     ("labels", 3, 150): "71dd1f3ec6349a5d",

@@ -50,7 +50,7 @@ class _Model(NamedTuple):
     reach: NDArray[np.float32]  # (48, 3): half-size of the box that holds the nucleus
     bend: NDArray[np.float32]  # (48, 2): how much the ellipsoid is deformed
     bright: NDArray[np.float32]  # (48, 2): intensity of envelope and of chromatin
-    spots: NDArray[np.float32]  # (n, 5): z, y, x, radius, brightness of each chromocentre
+    spots: NDArray[np.float32]  # (n, 5): z, y, x, radius, brightness (chromocentre) or -dimming
     texture: NDArray[np.float32]  # (64, 64, 64): zero-mean fine grain, repeats in all directions
 
 
@@ -135,7 +135,7 @@ def _channel_plane(c: int, z: int) -> NDArray[np.uint32]:
         profile = _envelope(distance, blur) if c == LAMIN else _chromatin(distance, blur)
         light[box] += profile * (1 + _grain(box, z)) * model.bright[index, c]
     if c == DAPI:
-        _add_chromocentres(light, z)
+        _add_spots(light, z)
     depth = np.float32(1 - _LOST_IN_DEPTH * z / (SHAPE[2] - 1))
     return _detect(light * depth + np.float32(_BACKGROUND[c]), c, z)
 
@@ -195,8 +195,8 @@ def _grain(box: tuple[slice, slice], z: int) -> Float2D:
     return _model().texture[z & 63][rows[:, None], columns]
 
 
-def _add_chromocentres(light: Float2D, z: int) -> None:
-    """Add the dense, bright spots of heterochromatin that mouse nuclei show with DAPI."""
+def _add_spots(light: Float2D, z: int) -> None:
+    """Add what DAPI shows in mouse nuclei: bright chromocentres and dark nucleoli."""
     model = _model()
     deep = np.abs(_position(z, 0) - model.spots[:, 0]) / (model.spots[:, 3] + np.float32(0.8))
     for spot in np.nonzero(deep < 1)[0]:
@@ -205,7 +205,10 @@ def _add_chromocentres(light: Float2D, z: int) -> None:
         dy = (_positions(1)[rows] - y)[:, None] / radius
         dx = (_positions(2)[columns] - x)[None, :] / radius
         near = np.maximum(1 - (dy * dy + dx * dx + deep[spot] * deep[spot]), 0)
-        light[rows, columns] += bright * (near * near)
+        if bright > 0:
+            light[rows, columns] += bright * (near * near)
+        else:
+            light[rows, columns] *= 1 + bright * (near * near)
 
 
 def _haze(z: int) -> Float2D:
@@ -314,12 +317,12 @@ def _reach(turns: list[list[list[float]]], axes: NDArray[np.float64]) -> NDArray
 
 
 def _spots(turns: list[list[list[float]]]) -> NDArray[np.float32]:
-    """8 to 15 chromocentres in every nucleus, at hashed places of its body."""
+    """Two nucleoli and 6 to 13 chromocentres in every nucleus, at hashed places of its body."""
     dice = hash_points(np.arange(len(NUCLEI))[:, None, None], np.arange(15)[:, None], np.arange(6))
     share = (dice % np.uint32(1001)).astype(np.float64) / 1000  # of each spot: 6 numbers, 0 to 1
     rows = []
     for index, nucleus in enumerate(NUCLEI):
-        for roll in share[index, : 8 + int(dice[index, 0, 5]) % 8]:
+        for number, roll in enumerate(share[index, : 8 + int(dice[index, 0, 5]) % 8]):
             body = [2.0 * float(v) - 1.0 for v in roll[:3]]
             length = sqrt(body[0] * body[0] + body[1] * body[1] + body[2] * body[2])
             body = [
@@ -331,7 +334,10 @@ def _spots(turns: list[list[list[float]]]) -> NDArray[np.float32]:
                 + (turn[0][axis] * body[0] + turn[1][axis] * body[1] + turn[2][axis] * body[2])
                 for axis in range(3)
             ]
-            rows.append([*place, 0.9 + 0.9 * roll[3], nucleus.dapi * (0.5 + 1.1 * roll[4])])
+            if number < 2 and max(nucleus.axes) > 5:
+                rows.append([*place, 1.5 + 1.1 * roll[3], -0.75])
+            else:
+                rows.append([*place, 0.9 + 0.9 * roll[3], nucleus.dapi * (0.5 + 1.1 * roll[4])])
     return np.array(rows).astype(np.float32)
 
 
