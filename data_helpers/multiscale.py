@@ -94,10 +94,15 @@ class Multiscale:
             self._transforms = [_transform_scale(level) for level in self._multiscale["datasets"]]
             self._overall = _transform_scale(self._multiscale)
             self._axes, self._units = _read_axes(self._multiscale.get("axes"))
+            self._omero: dict[str, Any] = dict(attributes.get("omero") or {})
+            self._defaults: dict[str, Any] = dict(self._omero.get("rdefs") or {})
+            self._channels = _read_channels(self._omero)
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
             raise self._malformed(f"{type(error).__name__}: {error}") from None
         if not self.paths:
             raise self._malformed("no levels are listed")
+        if len(set(map(len, self._declared()))) > 1:
+            raise self._malformed("axes and scales differ in number")
         if self.version not in VERSIONS:
             raise NotOmeZarrError(
                 f"{self.url} says OME-Zarr version {self.version!r}, but this package reads "
@@ -110,6 +115,11 @@ class Multiscale:
             "https://ome.github.io/ome-ngff-validator/ shows what is wrong with them."
         )
 
+    def _declared(self) -> list[Sequence[object]]:
+        """The axes and the scales that the metadata name; all should be of one length."""
+        every = (self._axes, self._overall, *self._transforms)
+        return [found for found in every if found is not None]
+
     @property
     def version(self) -> str:
         """OME-Zarr version, such as "0.4"."""
@@ -119,8 +129,7 @@ class Multiscale:
     @property
     def name(self) -> str:
         """Name from the metadata, or the last part of the address."""
-        omero = self._attributes.get("omero")
-        named = self._multiscale.get("name") or (omero or {}).get("name")
+        named = self._multiscale.get("name") or self._omero.get("name")
         return str(named or self.url.rsplit("/", 1)[-1])
 
     @property
@@ -173,9 +182,8 @@ class Multiscale:
         """Index of a level given by its path or by its index."""
         if isinstance(resolution, str) and resolution in self.paths:
             return self.paths.index(resolution)
-        if isinstance(resolution, int) and not isinstance(resolution, bool):
-            if 0 <= resolution < len(self.paths):
-                return resolution
+        if not isinstance(resolution, str | bool) and resolution in range(len(self.paths)):
+            return int(resolution)
         raise LevelNotFoundError(
             f"{self.title} has no level {resolution!r}; its levels, finest first, are "
             f"{', '.join(map(repr, self.paths))} (or the index 0 to {len(self.paths) - 1})."
@@ -195,7 +203,7 @@ class Multiscale:
             Index of the coarsest level that is at least so large along both Y and X;
             0, the finest, where none is.
         """
-        height, width = (pixels, pixels) if isinstance(pixels, int) else pixels
+        height, width = pixels if isinstance(pixels, tuple) else (pixels, pixels)
         if height < 1 or width < 1:
             raise ValueError(f"a picture needs at least one pixel, not {pixels!r}")
         fits = [
@@ -230,28 +238,25 @@ class Multiscale:
                 if scale is not None
             ]
         finest = self._parent or self
-        base = finest.scales[0] if self._parent else (1.0,) * len(self.axes)
+        base = dict(zip(finest.axes, finest.scales[0], strict=True)) if self._parent else {}
+        whole = dict(zip(finest.axes, finest.arrays[0].shape, strict=True))
         return [
             tuple(
-                unit if axis == "c" else unit * whole / size
-                for axis, unit, whole, size in zip(
-                    self.axes, base, finest.arrays[0].shape, array.shape, strict=True
-                )
+                base.get(axis, 1.0) * (1.0 if axis == "c" else whole.get(axis, size) / size)
+                for axis, size in zip(self.axes, array.shape, strict=True)
             )
             for array in self.arrays
         ]
 
-    @cached_property
+    @property
     def channels(self) -> list[Channel]:
         """The channels as the metadata (``omero``) describe them; empty if they do not."""
-        listed = (self._attributes.get("omero") or {}).get("channels") or []
-        return [_read_channel(channel, number) for number, channel in enumerate(listed)]
+        return self._channels
 
     def default(self, axis: str) -> int:
         """Index to show first along "t" or "z": as the metadata say, or the middle one."""
         size = self.arrays[0].shape[self.axes.index(axis)]
-        preferred = (self._attributes.get("omero") or {}).get("rdefs") or {}
-        wanted = preferred.get(f"default{axis.upper()}", size // 2)
+        wanted = self._defaults.get(f"default{axis.upper()}", size // 2)
         return wanted if isinstance(wanted, int) and 0 <= wanted < size else size // 2
 
     @cached_property
@@ -262,6 +267,8 @@ class Multiscale:
         listed = _ome(documents.get(key, {})).get("labels")
         if listed is None and self.image_id in IMAGES:
             return list(IMAGES[self.image_id].label_names)
+        if not isinstance(listed or [], list):
+            raise self._malformed(f"{key} should hold a list of names, not {listed!r}")
         return [str(name) for name in listed or []]
 
     def label(self, name: str | None = None) -> Multiscale:
@@ -359,9 +366,9 @@ class Multiscale:
             if key not in documents:
                 raise self._malformed(f"level {path!r} is listed, but there is no {key}")
         arrays = [open_array(self._store, path, documents[key]) for path, key in keys.items()]
-        named = len(self._axes or ())
         for array in arrays:
-            if array.ndim < 2 or (named and array.ndim != named):
+            fits = all(len(found) == array.ndim for found in self._declared())
+            if not fits or not 2 <= array.ndim <= 5 or min(array.shape) < 1:
                 raise self._malformed(f"axes {self._axes} for an array of shape {array.shape}")
         return arrays
 
@@ -378,7 +385,7 @@ class Multiscale:
         )
         caption = (
             f"<strong>{html.escape(self.title)}</strong>: OME-Zarr {html.escape(self.version)}, "
-            f"axes {', '.join(self.axes)}, {self.arrays[0].dtype}"
+            f"axes {html.escape(', '.join(self.axes))}, {html.escape(str(self.arrays[0].dtype))}"
         )
         return (
             f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead>"
@@ -419,9 +426,9 @@ def open_multiscale(image: int | str | Path, *, source: str | Source | None = No
 
 def find_multiscale(image: int | str | Path, *, source: str | Source | None = None) -> Multiscale:
     """Like `open_multiscale`, but leaves the metadata of the levels unread."""
-    if isinstance(image, int) or (isinstance(image, str) and image.strip().isdecimal()):
-        return _open_by_id(int(image), resolve_source(source))
     address = str(image).strip()
+    if address.isdecimal() and not isinstance(image, Path):
+        return _open_by_id(int(address), resolve_source(source))
     if address.startswith("s3://"):
         endpoint = resolve_source(source).endpoint
         return _open_url(f"{endpoint}/{address.removeprefix('s3://')}")
@@ -431,7 +438,7 @@ def find_multiscale(image: int | str | Path, *, source: str | Source | None = No
             "local folder."
         )
     if "://" not in address:
-        address = str(Path(address).expanduser().absolute())
+        address = Path(address).expanduser().absolute().as_posix()
     elif urlsplit(address).query:
         raise NotOmeZarrError(
             f"{address} has a query string (?...), which an image's address cannot have; "
@@ -522,18 +529,26 @@ def _transform_scale(holder: dict[str, Any]) -> tuple[float, ...] | None:
     """The scale among a level's ``coordinateTransformations``, or None."""
     for transform in holder.get("coordinateTransformations") or []:
         if transform["type"] == "scale":
-            return tuple(float(size) for size in transform["scale"])
+            scale = tuple(float(size) for size in transform["scale"])
+            if 0 in scale:
+                raise ValueError(f"a scale of {scale}")
+            return scale
     return None
 
 
-def _read_channel(channel: dict[str, Any], number: int) -> Channel:
-    window = channel.get("window") or {}
-    known = "start" in window and "end" in window
-    return Channel(
-        label=str(channel.get("label") or f"channel {number}"),
-        color=str(channel.get("color") or "FFFFFF"),
-        window=(float(window["start"]), float(window["end"])) if known else None,
-    )
+def _read_channels(omero: dict[str, Any]) -> list[Channel]:
+    channels = []
+    for number, channel in enumerate(omero.get("channels") or []):
+        window = dict(channel.get("window") or {})
+        known = "start" in window and "end" in window
+        channels.append(
+            Channel(
+                label=str(channel.get("label") or f"channel {number}"),
+                color=str(channel.get("color") or "FFFFFF"),
+                window=(float(window["start"]), float(window["end"])) if known else None,
+            )
+        )
+    return channels
 
 
 def _alike(size: tuple[float, float], other: tuple[float, float]) -> bool:
@@ -548,6 +563,6 @@ def _times(sizes: Sequence[int]) -> str:
 def human_bytes(count: float) -> str:
     """Bytes as people say them: ``human_bytes(54_600_000)`` is "54.6 MB"."""
     units = ["TB", "GB", "MB", "kB", "bytes"]
-    while count >= 1000 and len(units) > 1:
+    while count >= 999.5 and len(units) > 1:  # what would be rounded to 1000
         count, _ = count / 1000, units.pop()
     return f"{count:.0f} bytes" if units[-1] == "bytes" else f"{count:.3g} {units[-1]}"
