@@ -198,7 +198,7 @@ def _scene(w: Window) -> Scene:
         mitochondria = choose(textures.mitochondria(), _is_mitochondrion, tissue_near)
     if w.pixel < 128:
         vesicles = choose(textures.vesicles(), _is_vesicle, tissue_near | lumen_near)
-    if w.pixel < 32:
+    if w.pixel < 48:
         infected = (here.apical > -3500) & (here.basal > -1000)
         infected &= np.logical_or.reduce(
             [_infected(np.floor(here.s + shift).astype(np.int64)) for shift in (-0.4, 0.0, 0.4)]
@@ -512,7 +512,7 @@ def _cytoplasm(f: Fields, cloud: Pixels, grain: Pixels) -> Pixels:
 
 def _reticulum(cell: Pixels, w: Window, f: Fields, grain: Pixels) -> None:
     """Paint endoplasmic reticulum: flat bags with ribosomes on their outside."""
-    visible = _fade(w, 8, 32)
+    visible = _fade(w, 8, 48)
     if not visible or f.apical.max() < 700:
         return
     distance = textures.sheets().read(w)
@@ -639,7 +639,7 @@ def _virions(grey: Pixels, w: Window, scene: Scene, grain: Pixels) -> None:
     distance = found.distance + np.float32(4) * grain
     at = _near(distance, 30 + w.pixel)
     distance, dots, here = _pick(at, distance, grain, grey)
-    visible = np.float32(_fade(w, 8, 32))
+    visible = np.float32(_fade(w, 8, 48))
     spikes = np.clip(np.float32(0.5) - np.float32(1.3) * dots, 0, 1) * np.float32(0.55) * visible
     _tint(here, _line(distance - np.float32(12), 7, w) * spikes, _VIRION)
     core = np.float32(_VIRION) + np.float32(700) * dots

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .noise import halve, mip_pyramid, periodic_noise, random_unit
+from .noise import halve, hash_points, mip_pyramid, periodic_noise, random_unit
 
 Pixels = NDArray[np.float32]
 
@@ -353,7 +353,7 @@ def scatter(
     distance = np.full((size, size), reach, dtype=np.float32)
     along = np.zeros((size, size), dtype=np.float32)
     nearest = np.zeros((size, size), dtype=np.int16)
-    rough = periodic_noise(size, size // 16, seed=seed + 1) * np.float32(wobble)
+    rough = _bumps(size, size // 16, seed=seed + 1) * np.float32(wobble)
     objects: list[tuple[float, ...]] = []
     for y, x, uy, ux, half, r, bend, kind in _place(number, period, radius, length, gap, seed):
         extent = half + r + reach + abs(bend) * half * half
@@ -396,12 +396,21 @@ def scatter(
     )
 
 
+def _bumps(size: int, cells: int, seed: int) -> Pixels:
+    """Smooth noise that repeats, moved at random: it is flat along the lines of its grid.
+
+    If all textures had those lines in the same places, the eye would find them.
+    """
+    moved = hash_points(np.arange(2), seed=seed + 5000) % np.uint32(size)
+    return np.roll(periodic_noise(size, cells, seed=seed), tuple(moved.tolist()), (0, 1))
+
+
 def fractal(size: int, cells: int, octaves: int, seed: int) -> Pixels:
     """Sum noise of ever finer cells, each octave half as strong."""
     total = np.zeros((size, size), dtype=np.float32)
     strength = np.float32(0.5)
     for octave in range(octaves):
-        total += strength * periodic_noise(size, cells << octave, seed=seed + octave)
+        total += strength * _bumps(size, cells << octave, seed=seed + octave)
         strength *= np.float32(0.5)
     return total
 
@@ -409,12 +418,16 @@ def fractal(size: int, cells: int, octaves: int, seed: int) -> Pixels:
 @cache
 def grain() -> Texture:
     """Fine grain of stained protein, and dark dots the size of ribosomes (25 nm); mean near 0."""
-    image = np.float32(0.45) * periodic_noise(1024, 32, seed=101)
-    image += np.float32(0.5) * periodic_noise(1024, 64, seed=102)
-    image += np.float32(0.3) * periodic_noise(1024, 256, seed=104)
-    dots = periodic_noise(1024, 64, seed=103) + np.float32(0.5) * periodic_noise(1024, 128, 105)
+    image = np.float32(0.3) * _bumps(1024, 256, seed=104)
+    for seed in (101, 102):  # two grids on top of each other hide the grid
+        image += np.float32(0.32) * _bumps(1024, 32, seed=seed)
+        image += np.float32(0.36) * _bumps(1024, 64, seed=seed + 10)
+    dots = np.zeros_like(image)
+    for seed in (103, 105):
+        dots += np.float32(0.7) * _bumps(1024, 64, seed=seed)
+        dots += np.float32(0.35) * _bumps(1024, 128, seed=seed + 20)
     image -= np.float32(2.2) * np.clip(dots - np.float32(0.5), 0, np.float32(0.5))
-    return Texture.of(image + np.float32(0.13), 1)
+    return Texture.of(image + np.float32(0.065), 1)
 
 
 @cache
@@ -424,7 +437,7 @@ def sheets() -> Texture:
     The sheets are the contour lines of a smooth landscape, left out where another is low.
     """
     land = fractal(1024, 8, 2, seed=701)
-    land = land + np.float32(0.06) * periodic_noise(1024, 64, seed=705)
+    land = land + np.float32(0.06) * _bumps(1024, 64, seed=705)
     slope_y = (np.roll(land, -1, 0) - np.roll(land, 1, 0)) * np.float32(0.5 / 8)
     slope_x = (np.roll(land, -1, 1) - np.roll(land, 1, 1)) * np.float32(0.5 / 8)
     slope = np.sqrt(slope_y * slope_y + slope_x * slope_x)
