@@ -240,7 +240,9 @@ def _as_table(cell: Indices, row: Indices, column: Indices) -> _Tiles:
 
 
 def _batches(tiles: _Tiles, level: int) -> Iterator[_Tiles]:
-    size = max(1, _BATCH // (_TILE >> level) ** 2)
+    """Cut the list of tiles in pieces; each piece looks at as many cells as its fullest tile."""
+    side = _TILE >> level
+    size = min(_BATCH // (side * side), 200)
     for start in range(0, len(tiles.row), size):
         part = slice(start, start + size)
         deepest = int(np.count_nonzero(tiles.cell[:, start] >= 0))  # its first tile has most cells
