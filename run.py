@@ -41,7 +41,7 @@ PROBLEMS = {
     "use a 64-bit Python 3.11 to 3.13.",
     "ensurepip": "Python's venv module is incomplete: on Debian or Ubuntu run "
     "'sudo apt install python3-venv', then the same command again.",
-    "Errno 13|Access is denied|WinError 5": "A file is in use or protected: "
+    "Errno 13|WinError 5": "A file is in use or protected: "
     "close every JupyterLab that runs from this folder and run the same command again.",
 }
 
@@ -74,12 +74,10 @@ def child_environment() -> dict:
     The network settings of pip (index, proxy, certificates) stay the user's.
     """
     env = dict(os.environ)
-    for name in ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "MPLBACKEND"):
+    stray = "PYTHONPATH PYTHONHOME PYTHONSTARTUP MPLBACKEND PIP_TARGET PIP_PREFIX PIP_ROOT"
+    for name in (stray + " PIP_CONSTRAINT PIP_NO_BINARY PIP_DRY_RUN").split():
         env.pop(name, None)
-    for name in ("TARGET", "PREFIX", "ROOT", "CONSTRAINT", "NO_BINARY", "DRY_RUN"):
-        env.pop("PIP_" + name, None)
     env.update(PYTHONNOUSERSITE="1", PIP_USER="0", PIP_REQUIRE_VIRTUALENV="0", PIP_NO_INPUT="1")
-    env["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     home = os.path.expanduser("~")
     if not (os.path.isdir(home) and os.access(home, os.W_OK)):
         env["HOME"] = str(ROOT / ".home")  # Jupyter needs a home that it can write to
@@ -93,8 +91,7 @@ def venv_python(folder: Path) -> Path:
 
 def stamp_text(lock: Path) -> str:
     """Return what a finished environment was made from: change any of it and it is made anew."""
-    text = lock.read_bytes().replace(b"\r\n", b"\n")
-    digest = hashlib.sha256(text).hexdigest()
+    digest = hashlib.sha256(lock.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     return json.dumps({"lock": digest, "python": sys.version_info[:2], "root": str(ROOT)})
 
 
@@ -138,7 +135,7 @@ def ensure(group: str) -> Path:
     python, stamp = venv_python(folder), stamp_text(lock)
     if is_ready(folder, stamp):
         return python
-    print(f"Making {name} (about {need} MB, takes minutes, later starts skip it)", flush=True)
+    print(f"Making {name} (about {need} MB, takes a minute or more, once)", flush=True)
     if folder.exists():
         (folder / "finished.json").unlink(missing_ok=True)
         shutil.rmtree(str(folder))
@@ -149,9 +146,10 @@ def ensure(group: str) -> Path:
     base = getattr(sys, "_base_executable", None) or sys.executable
     quietly([base, "-m", "venv", str(folder)])
     # Wheels only: nothing is built, so no compiler is needed and nothing without a hash comes in.
-    pip = [str(python), "-m", "pip", "install", "--require-hashes", "--no-deps", "-r", str(lock)]
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "-r", str(lock)]
     total = len(re.findall(r"^\S+==", lock.read_text(encoding="utf-8"), re.MULTILINE))
-    quietly([*pip, "--only-binary", ":all:", "--progress-bar", "off"], total)
+    pip += ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--progress-bar", "off"]
+    quietly(pip, total)
 
     # The repository becomes importable. An import line, because it can be plain ASCII: some Pythons
     # read .pth files in the system's encoding, in which a folder's name may not be written.
@@ -179,7 +177,6 @@ def lab_command(python: Path, no_browser: bool, port: int) -> list:
 
 def hand_over(command: list) -> int:
     """Become the command (or, on Windows, wait for it), so that Ctrl-C and signals reach it."""
-    sys.stdout.flush()
     if os.name != "nt":
         os.execve(command[0], command, child_environment())
     with subprocess.Popen(command, env=child_environment()) as process:
@@ -193,7 +190,7 @@ def hand_over(command: list) -> int:
 def test_steps(python: Path) -> list:
     """Return (name, command, extra environment) of every check, the quick ones first."""
     call = [str(python), "-m"]
-    pytest = [*call, "pytest", "-n", "2", "--dist", "loadfile"]
+    pytest = [*call, "pytest", "-n", "2", "--dist", "loadfile"]  # a notebook's cells stay together
     nbval = ["--nbval", "--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
     nbval += ["--nbval-cell-timeout", "120", "--timeout", "300", "notebooks"]
     return [
@@ -201,7 +198,8 @@ def test_steps(python: Path) -> list:
         ("ruff format", [*call, "ruff", "format", "--check", "."], {}),
         ("mypy", [*call, "mypy"], {}),
         ("notebooks", [*pytest, *nbval], {"OME_ZARR_SOURCE": "offline"}),
-        ("unit tests", [*pytest, "--cov", "--cov-report=term"], {}),
+        ("speed", [*call, "pytest", "-m", "speed"], {}),  # alone: a busy computer is no measure
+        ("unit tests", [*pytest, "-m", "not speed", "--cov", "--cov-report=term"], {}),
     ]
 
 
@@ -221,9 +219,10 @@ def run_tests(python: Path) -> int:
 def main(arguments: list) -> int:
     if arguments[:1] == ["python"]:
         return hand_over([str(ensure("test")), *arguments[1:]])
-    usage = "run.py [lab [--no-browser] [--port N] | setup | test | python ...]"
     parser = argparse.ArgumentParser(
-        usage=usage, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        usage="run.py [lab [--no-browser] [--port N] | setup | test | python ...]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", nargs="?", default="lab", choices=["lab", "setup", "test"])
     parser.add_argument("--no-browser", action="store_true", help="print JupyterLab's address only")

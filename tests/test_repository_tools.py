@@ -1,5 +1,9 @@
 """The tools that refresh stored outputs and check the live images."""
 
+import os
+import subprocess
+import sys
+
 import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
@@ -49,6 +53,25 @@ def test_refreshing_twice_changes_nothing_but_what_says_something(notebook):
     path.write_bytes(first.replace(b"'a' * 3", b"'b' * 3"))
     refresh_notebooks.refresh(path)
     assert b"bbb" in path.read_bytes() and b"aaa" not in path.read_bytes()
+
+
+def replay(path) -> subprocess.CompletedProcess:
+    """Compare a stored notebook with a new run, as `run.py test` does."""
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-sanitize-with"]
+    command += [str(refresh_notebooks.SANITIZE), "-p", "no:cacheprovider", "-c", os.devnull]
+    return subprocess.run(
+        [*command, str(path)], capture_output=True, text=True, timeout=100, cwd=path.parent
+    )
+
+
+def test_a_refreshed_notebook_passes_its_replay_until_an_output_is_wrong(notebook):
+    path = notebook("print(object())", "import ipywidgets as w\nw.IntSlider()", "6 * 7")
+    refresh_notebooks.refresh(path)
+    good = replay(path)
+    assert good.returncode == 0 and "3 passed" in good.stdout, good.stdout
+    path.write_bytes(path.read_bytes().replace(b"42", b"43"))
+    bad = replay(path)
+    assert bad.returncode == 1 and "1 failed, 2 passed" in bad.stdout, bad.stdout
 
 
 def test_a_notebook_that_fails_is_left_as_it_was(notebook):

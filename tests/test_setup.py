@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -223,6 +224,21 @@ def test_a_real_empty_environment_finds_the_repository(run, tmp_path, capsys):
     assert Path(found.strip()) == tmp_path / "data_helpers_stand_in.py"
 
 
+@pytest.mark.speed
+@pytest.mark.timeout(100)
+def test_the_second_start_takes_under_two_seconds(run, tmp_path, capsys):
+    """All that run.py does before JupyterLab takes over, in an environment that is finished."""
+    (tmp_path / "run.py").write_bytes(START.read_bytes())
+    start = [sys.executable, tmp_path / "run.py", "setup"]
+    first = subprocess.run(start, capture_output=True, text=True, timeout=90)
+    assert ".venv is ready" in first.stdout
+    started = time.perf_counter()
+    second = subprocess.run(start, capture_output=True, text=True, timeout=10)
+    seconds = time.perf_counter() - started
+    assert second.returncode == 0 and "Making" not in second.stdout
+    assert seconds < 2
+
+
 # --- the user's own settings ------------------------------------------------------------------
 
 
@@ -335,7 +351,14 @@ def test_every_step_runs_and_any_failure_counts(run, monkeypatch, capsys, tmp_pa
 
 def test_the_steps_are_those_that_readme_promises(run):
     steps = {name: (" ".join(command), extra) for name, command, extra in run.test_steps(Path("p"))}
-    assert list(steps) == ["ruff check", "ruff format", "mypy", "notebooks", "unit tests"]
+    assert list(steps) == [
+        "ruff check",
+        "ruff format",
+        "mypy",
+        "notebooks",
+        "speed",
+        "unit tests",
+    ]
     notebooks, offline = steps["notebooks"]
     assert "--nbval " in notebooks and "--nbval-cell-timeout" in notebooks
     assert "tests/nbval_sanitize.cfg" in notebooks and offline == {"OME_ZARR_SOURCE": "offline"}
