@@ -155,11 +155,9 @@ def test_outside_the_image_is_an_error() -> None:
 
 
 def test_a_plane_is_painted_fast() -> None:
-    """Five milliseconds on a free core; the bound here leaves room for a busy machine."""
+    """5 ms, with room for a slow machine; processor time, as other tests may run beside this."""
     blastocyst.paint(0, 0, 1, 128, *FULL)
-    times = []
-    for z in range(120, 150):
-        start = time.perf_counter()
+    start = time.thread_time()
+    for z in range(120, 140):
         blastocyst.paint(0, 0, 1, z, *FULL)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.02
+    assert (time.thread_time() - start) / 20 < 0.015

@@ -166,13 +166,14 @@ def test_outside_the_image_is_an_error() -> None:
             embryo.paint(level, t, 0, z, 0, 1, 0, 1)
 
 
-def test_planes_are_painted_fast() -> None:
-    """5 ms for a small plane, 1 s for a full one; the bounds leave room for a busy machine."""
-    for level, bound in [(4, 0.02), (0, 2.0)]:
-        plane(level, 266, 1, 494)
-        times = []
-        for z in (480, 490, 500):
-            start = time.perf_counter()
-            plane(level, 266, 1, z)
-            times.append(time.perf_counter() - start)
-        assert min(times) < bound
+@pytest.mark.parametrize(("level", "planes", "bound"), [(4, 20, 0.015), (0, 2, 1.0)])
+def test_planes_are_painted_fast(level: int, planes: int, bound: float) -> None:
+    """5 ms for a small plane and 1 s for a full one, with room for a slow machine.
+
+    Processor time, because other tests may run beside this one.
+    """
+    plane(level, 266, 1, 494)
+    start = time.thread_time()
+    for z in range(490, 490 + planes):
+        plane(level, 266, 1, z)
+    assert (time.thread_time() - start) / planes < bound
