@@ -409,7 +409,7 @@ def test_ranges_of_a_chunk_painted_in_many_strips(ask):
     key = f"/idr/{EMBRYO}/0/3/1/500/0/0"
     whole = ask(key).body
     size = 2048 * 2169 * 2 + 16
-    assert len(whole) == size and size > 10 * chunks.STRIP_BYTES
+    assert len(whole) == size and size > 5 * chunks.STRIP_BYTES
     chance = random.Random(2)
     for _ in range(20):
         start = chance.randrange(size)
@@ -429,7 +429,7 @@ def test_a_range_paints_only_what_it_needs(ask, monkeypatch):
 
     monkeypatch.setattr(chunks, "painter", lambda name: watching)
     assert len(ask(f"/idr/{EMBRYO}/0/9/1/500/0/0", Range="bytes=-100").body) == 100
-    assert len(painted) == 1 and painted[0] < 200
+    assert len(painted) == 1 and painted[0] < 300
     ask(f"/idr/{EMBRYO}/0/9/1/500/0/0", "HEAD")
     ask(f"/idr?list-type=2&prefix={EMBRYO}/0/9/1/500")
     assert len(painted) == 1
@@ -600,7 +600,7 @@ def test_paths_that_climb_out(ask, path):
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH", "PROPFIND", "TRACE"])
 @pytest.mark.parametrize("path", ["/", "/idr", "/idr?delete", f"/idr/{CHUNK}", "/idr/new", "/no"])
 def test_nothing_can_be_written(ask, method, path):
-    answer = ask(path, method, body=b"x" * 300_000)
+    answer = ask(path, method, body=b"x" * 3_000_000)
     assert (answer.status, answer.code) == (405, "MethodNotAllowed")
     assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
@@ -650,7 +650,7 @@ def test_browsers_may_read_every_answer_and_see_that_it_is_synthetic(
 
 def test_a_painter_that_fails_is_an_error_and_never_zeros(ask, monkeypatch, caplog):
     def broken(level, t, c, z, y0, y1, x0, x1):
-        if y1 > 500:
+        if y1 > 700:
             raise ArithmeticError("no paint")
         return formula(level, t, c, z, y0, y1, x0, x1)
 

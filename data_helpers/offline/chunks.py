@@ -22,7 +22,7 @@ from typing import Any
 
 from .catalogue import BLOSC_HEADER, Array
 
-STRIP_BYTES = 512 * 1024
+STRIP_BYTES = 2**20
 CACHE_BYTES = 60 * 2**20
 PAINTERS = ThreadPoolExecutor(min(os.cpu_count() or 1, 4) + 1, thread_name_prefix="painter")
 

@@ -76,8 +76,8 @@ class OfflineServer:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._said.append(line.rstrip())
-            if line.startswith(READY):
-                self.endpoint = line.removeprefix(READY).strip()
+            if READY in line:
+                self.endpoint = line.partition(READY)[2].strip()
                 self._ready.set()
         self._ready.set()
 

@@ -99,7 +99,7 @@ class S3App:
         if request.method == "OPTIONS":
             return Response()
         if request.method not in ("GET", "HEAD"):
-            async for _ in request.stream():  # a client that is still sending would not listen
+            async for _ in request.stream():  # a client may wait until its upload is accepted
                 pass
             message = "The specified method is not allowed against this resource."
             raise S3Error(405, "MethodNotAllowed", message, {"Allow": "GET, HEAD, OPTIONS"})
