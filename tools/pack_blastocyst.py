@@ -40,7 +40,7 @@ def pack(seed: int) -> list[tuple]:
     turn = np.array([random_turn(rng) for _ in range(n)])
     spin = rng.uniform(0, 2 * np.pi, n)
     for _ in range(1500):
-        for i in np.nonzero(~inner)[0]:
+        for i in range(OUTER):
             p[i] /= np.sqrt(((p[i] / SHELL) ** 2).sum())
             turn[i] = flat_turn(p[i] / SHELL**2, spin[i])
         p = np.clip(p, 1 - STACK / 2, STACK / 2 - 1)  # at least about half of each is in view
@@ -126,7 +126,7 @@ def with_light(table: list[Nucleus], rng: np.random.Generator) -> list[Nucleus]:
 
 def measure(table: list[Nucleus]) -> list[tuple[float, float, float, bool]]:
     """Volume, mean of both channels and touching the border, of every nucleus as painted."""
-    blastocyst.NUCLEI = table
+    vars(blastocyst)["NUCLEI"] = table
     blastocyst._model.cache_clear()
     z, y, x = blastocyst.SHAPE[2:]
     whole = (0, y, 0, x)

@@ -228,7 +228,8 @@ def _only_mesoderm(layer: _Tissue) -> _Tissue:
     amount = _mesoderm(layer.way)
     birth = np.maximum(layer.birth, np.floor(390 - 270 * amount))
     kept = np.nonzero(amount > 0.25)[0]
-    part = _Tissue(*(column[kept] for column in layer))
+    columns: list[Any] = [column[kept] for column in layer]
+    part = _Tissue(*columns)
     return part._replace(birth=birth[kept], mother=np.arange(len(kept)))
 
 
