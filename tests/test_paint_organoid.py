@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -108,15 +107,13 @@ def test_pixels_never_change(key):
     assert hashlib.sha256(pixels).hexdigest() == GOLDEN[key]
 
 
-PAINTER = [
-    Path(module.__file__)
-    for module in (organoid, organoid_textures, noise, sys.modules[organoid.tissue.__module__])
-]
+PAINTER = [Path(noise.__file__), *Path(organoid.__file__).parent.glob("organoid*.py")]
 
 
 @pytest.mark.parametrize("path", PAINTER, ids=lambda path: path.stem)
 def test_only_exact_arithmetic(path):
     """No function whose last bit depends on the processor, the system or the NumPy version."""
+    assert len(PAINTER) > 2
     inexact = {"sin", "cos", "tan", "arctan", "arctan2", "exp", "exp2", "log", "log2", "log10"}
     inexact |= {"power", "float_power", "hypot", "cbrt", "sum", "mean", "average", "std", "var"}
     inexact |= {"dot", "matmul", "einsum", "inner", "vdot", "tensordot", "prod", "trace", "linalg"}

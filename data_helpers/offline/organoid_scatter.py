@@ -1,0 +1,274 @@
+"""Objects strewn over a repeating square: mitochondria, vesicles, virions of the organoid.
+
+The square is worked out once. Whether an object is there is asked for each repeat, so that nothing
+is seen to repeat. Positions and distances are in pixels of level 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .noise import hash_points, mip_pyramid, periodic_noise, random_unit
+from .organoid_sampling import Pixels, Steps, Window, choose_copy, interpolate
+
+
+class Objects(NamedTuple):
+    """Objects, one entry for each: centre, radius, and half their axis (0 for discs)."""
+
+    y: NDArray[np.float64]
+    x: NDArray[np.float64]
+    radius: NDArray[np.float64]
+    half_y: NDArray[np.float64]
+    half_x: NDArray[np.float64]
+
+    def pick(self, which: NDArray[Any]) -> Objects:
+        """Return some of the objects."""
+        return Objects(*(column[which] for column in self))
+
+
+# A rule that says which of some objects are there.
+Rule = Callable[[Objects], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Objects strewn over a repeating square, none touching another.
+
+    ``distance`` is the distance from the nearest object's outline (negative inside), ``nearest``
+    which object that is, ``along`` the position along its axis (None for discs); each with coarser
+    copies. Objects that cross the square's edge are listed once for each side, so that an object
+    can be left out as a whole. ``kind`` is a random number in [0, 1) for each.
+    """
+
+    texel: int
+    distance: list[Pixels]
+    along: list[Pixels] | None
+    nearest: list[NDArray[np.int16]]
+    objects: Objects
+    kind: Pixels
+    reach: float
+
+    @property
+    def period(self) -> int:
+        """Side of the repeating square in pixels of level 0."""
+        return self.texel * len(self.nearest[0])
+
+    def choose(self, window: Window, rule: Rule) -> Choice | None:
+        """Ask the rule about every object the window can show; None if none is there."""
+        copy, rows, columns = choose_copy(self.texel, window)
+        n = len(self.nearest[copy])
+        tiles_y = np.arange(rows.first // n, (rows.first + rows.count - 1) // n + 1)
+        tiles_x = np.arange(columns.first // n, (columns.first + columns.count - 1) // n + 1)
+        shape = (len(tiles_y), len(tiles_x), len(self.kind))
+        o = self.objects
+        moved = (
+            (tiles_y * self.period)[:, None, None] + o.y,
+            (tiles_x * self.period)[None, :, None] + o.x,
+            *o[2:],
+        )
+        present = rule(Objects(*(np.broadcast_to(column, shape).ravel() for column in moved)))
+        present = present.reshape(shape)
+        if not present.any():
+            return None
+        distance = np.full((rows.count, columns.count), self.reach, dtype=np.float32)
+        mark = np.zeros_like(distance)
+        for here, tile_y in zip(present, tiles_y, strict=True):
+            to_y, from_y = _overlap(rows, int(tile_y), n)
+            for there, tile_x in zip(here, tiles_x, strict=True):
+                to_x, from_x = _overlap(columns, int(tile_x), n)
+                nearest = self.nearest[copy][from_y, from_x]
+                if self.along is not None:
+                    mark[to_y, to_x] = self.along[copy][from_y, from_x]
+                if not there.any():
+                    continue
+                shown = there[nearest]
+                np.copyto(distance[to_y, to_x], self.distance[copy][from_y, from_x], where=shown)
+                if self.along is None:
+                    mark[to_y, to_x] = self.kind[nearest]
+        return Choice(self, rows.first, distance, mark)
+
+    def choose_at(
+        self,
+        y: NDArray[np.float64],
+        x: NDArray[np.float64],
+        rule: Rule,
+        within: NDArray[np.float64] | float,
+    ) -> tuple[NDArray[np.float64], Pixels]:
+        """Find distance and kind of the nearest object, at scattered positions.
+
+        The distance is `reach` where no object is `within` that distance.
+        """
+        n = len(self.nearest[0])
+        ky = np.floor(y / self.texel).astype(np.int64)
+        kx = np.floor(x / self.texel).astype(np.int64)
+        at = (ky % n, kx % n)
+        j = self.nearest[0][at].astype(np.int64)
+        distance = np.full(y.shape, self.reach)
+        close = self.distance[0][at] < within
+        tile_y, tile_x = (ky // n)[close] * self.period, (kx // n)[close] * self.period
+        near = self.objects.pick(j[close])
+        there = rule(near._replace(y=near.y + tile_y, x=near.x + tile_x))
+        distance[close] = np.where(there, self.distance[0][at][close], self.reach)
+        return distance, self.kind[j]
+
+
+def _overlap(steps: Steps, tile: int, n: int) -> tuple[slice, slice]:
+    """Part of the samples that lies in a tile of n, and the same part of the tile."""
+    low = max(steps.first, tile * n)
+    high = min(steps.first + steps.count, (tile + 1) * n)
+    return slice(low - steps.first, high - steps.first), slice(low - tile * n, high - tile * n)
+
+
+class Near(NamedTuple):
+    """For each pixel: distance from the nearest object, and its kind or the position along it."""
+
+    distance: Pixels
+    mark: Pixels
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The objects of a scatter that are there in one window."""
+
+    scatter: Scatter
+    first_row: int
+    distance: Pixels
+    mark: Pixels
+
+    def read(self, window: Window) -> Near | None:
+        """Read the objects in some rows of the window; None if there are none."""
+        _, rows, columns = choose_copy(self.scatter.texel, window)
+        start = rows.first - self.first_row
+        part = slice(start, start + rows.count)
+        if self.distance[part].min() >= self.scatter.reach:
+            return None
+        distance = interpolate(self.distance[part], rows, columns)
+        if self.scatter.along is not None:
+            return Near(distance, interpolate(self.mark[part], rows, columns))
+        if rows.exact and columns.exact:
+            return Near(distance, self.mark[part])
+        near_y = rows.index + (rows.part > 0.5)
+        near_x = columns.index + (columns.part > 0.5)
+        return Near(distance, self.mark[part][:, near_x][near_y])
+
+
+def _place(
+    number: int, period: float, radius: tuple[float, float], length: float, gap: float, seed: int
+) -> list[tuple[float, float, float, float, float, float, float, float]]:
+    """Throw capsules at random; keep those that touch no other."""
+    kept: list[tuple[float, float, float, float, float, float, float, float]] = []
+    balls = np.empty((0, 3))
+    dice = random_unit(np.arange(number)[:, None], np.arange(8)[None, :], seed=seed)
+    for roll in dice.astype(np.float64):
+        r = radius[0] + (radius[1] - radius[0]) * roll[0] * roll[0]
+        half = length * (0.3 + 0.7 * roll[1]) if length else 0.0
+        m = (roll[2] - 0.5) * 3.0  # any direction, from a rational circle
+        uy, ux = 2.0 * m / (1.0 + m * m), (1.0 - m * m) / (1.0 + m * m)
+        bend = (roll[3] - 0.5) * 0.6 / half if length else 0.0
+        y, x = roll[4] * period, roll[5] * period
+        t = np.arange(-3.0, 4.0) * (half / 3.0) if length else np.zeros(1)
+        side = bend * t * t
+        new = np.stack([y + t * uy + side * ux, x + t * ux - side * uy, np.full_like(t, r)], 1)
+        if len(balls):
+            d = np.abs(new[:, None, :2] - balls[None, :, :2])
+            d = np.minimum(d % period, period - d % period)
+            far = new[:, None, 2] + balls[None, :, 2] + gap
+            if (d[..., 0] * d[..., 0] + d[..., 1] * d[..., 1] < far * far).any():
+                continue
+        balls = np.concatenate([balls, new])
+        kept.append((y, x, uy, ux, half, r, bend, min(roll[6], 1.0 - r / 1000.0)))
+    return kept
+
+
+def scatter(
+    number: int,
+    size: int,
+    texel: int,
+    radius: tuple[float, float],
+    *,
+    length: float = 0.0,
+    gap: float,
+    reach: float,
+    wobble: float = 0.0,
+    seed: int,
+) -> Scatter:
+    """Strew capsules (discs when `length` is 0) over a repeating square.
+
+    Parameters
+    ----------
+    number
+        How many to try; those that would touch another are dropped.
+    size, texel
+        The square's side in texels, and a texel's side in pixels of level 0.
+    radius
+        Smallest and largest radius, pixels of level 0.
+    length
+        Largest half length of the axis.
+    gap
+        Room left between two objects.
+    reach
+        How far from an object the distance is known; it must be more than `gap`.
+    wobble
+        How far outlines deviate from round.
+    seed
+        Another seed gives another arrangement.
+    """
+    period = float(size * texel)
+    distance = np.full((size, size), reach, dtype=np.float32)
+    along = np.zeros((size, size), dtype=np.float32)
+    nearest = np.zeros((size, size), dtype=np.int16)
+    rough = bumps(size, size // 16, seed=seed + 1) * np.float32(wobble)
+    objects: list[tuple[float, ...]] = []
+    for y, x, uy, ux, half, r, bend, kind in _place(number, period, radius, length, gap, seed):
+        extent = half + r + reach + abs(bend) * half * half
+        for sy in (-period, 0.0, period):
+            for sx in (-period, 0.0, period):
+                cy, cx = y + sy, x + sx
+                low_y, high_y = int((cy - extent) // texel), int((cy + extent) // texel) + 1
+                low_x, high_x = int((cx - extent) // texel), int((cx + extent) // texel) + 1
+                box = (
+                    slice(max(low_y, 0), min(high_y, size)),
+                    slice(max(low_x, 0), min(high_x, size)),
+                )
+                if box[0].start >= box[0].stop or box[1].start >= box[1].stop:
+                    continue
+                dy = (np.arange(box[0].start, box[0].stop) + 0.5)[:, None] * texel - cy
+                dx = (np.arange(box[1].start, box[1].stop) + 0.5)[None, :] * texel - cx
+                a = dy * uy + dx * ux
+                b = dy * ux - dx * uy
+                b = b - bend * a * a
+                beyond = np.maximum(np.abs(a) - half, 0.0)
+                d = (np.sqrt(beyond * beyond + b * b) - r).astype(np.float32) + rough[box]
+                closer = d < distance[box]
+                nearest[box][closer] = len(objects)
+                along[box][closer] = a.astype(np.float32)[closer]
+                distance[box][closer] = d[closer]
+                objects.append((cy, cx, r, half * uy, half * ux, kind))
+    columns = [np.array(c, dtype=np.float64) for c in zip(*objects, strict=True)]
+    copies = 5
+    nearest_copies = [nearest]
+    for _ in range(copies - 1):
+        nearest_copies.append(nearest_copies[-1][1::2, 1::2].copy())
+    return Scatter(
+        texel=texel,
+        distance=mip_pyramid(distance, copies),
+        along=mip_pyramid(along, copies) if length else None,
+        nearest=nearest_copies,
+        objects=Objects(*columns[:5]),
+        kind=columns[5].astype(np.float32),
+        reach=reach,
+    )
+
+
+def bumps(size: int, cells: int, seed: int) -> Pixels:
+    """Smooth noise that repeats, moved at random: it is flat along the lines of its grid.
+
+    If all textures had those lines in the same places, the eye would find them.
+    """
+    moved = hash_points(np.arange(2), seed=seed + 5000) % np.uint32(size)
+    return np.roll(periodic_noise(size, cells, seed=seed), tuple(moved.tolist()), (0, 1))
