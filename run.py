@@ -8,9 +8,8 @@ python3 run.py setup        install only
 python3 run.py test         install what the tests need too, then run every check and test
 python3 run.py python ...   run the test environment's Python, e.g. on tools/NAME.py
 
-There are two environments: .venv holds requirements/lab.txt, and .venv-test requirements/test.txt:
-the same versions plus the test tools. A shared one would grow with the first test run, and the
-learner's set would not stay lean. Both may be deleted at any time.
+There are two environments: .venv (requirements/lab.txt) and .venv-test (requirements/test.txt, the
+same versions plus test tools), because in a shared one the learner's set would not stay lean.
 """
 
 import argparse
@@ -142,8 +141,7 @@ def ensure(group: str) -> Path:
     free = shutil.disk_usage(str(ROOT)).free // 1_000_000
     if free < need:
         raise SetupError(f"Only {free} MB of disk are free: free {need} MB and try again.")
-    # The base Python, should run.py itself have been started with a Python of the old folder.
-    base = getattr(sys, "_base_executable", None) or sys.executable
+    base = getattr(sys, "_base_executable", None) or sys.executable  # never the old folder's own
     quietly([base, "-m", "venv", str(folder)])
     # Wheels only: nothing is built, so no compiler is needed and nothing without a hash comes in.
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "-r", str(lock)]

@@ -367,3 +367,27 @@ def test_the_steps_are_those_that_readme_promises(run):
         "coverage"
     ]
     assert coverage["run"]["branch"] is True and coverage["report"]["fail_under"] >= 90
+
+
+# --- .ci/run --------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="NOT CHECKED: .ci/run is for Linux")
+@pytest.mark.parametrize("venv_is_there", [True, False])
+def test_ci_installs_what_is_missing_then_calls_the_test_command(tmp_path, venv_is_there):
+    log, programs = tmp_path / "log", tmp_path / "bin"
+    programs.mkdir()
+    stubs = {
+        "python3": f"""case "$*" in *ensurepip*) exit {0 if venv_is_there else 1};;
+            *"python%d"*) echo python3.11;; *version_info*) exit 0;; *) echo "python3 $*" >> {log};;
+            esac""",
+        "apt-get": f"""echo "apt-get $*" >> {log}""",
+        "sudo": """exec "$@\"""",
+    }
+    for name, script in stubs.items():
+        (programs / name).write_text(f"#!/bin/bash\n{script}\n")
+        (programs / name).chmod(0o755)
+    env = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    subprocess.run(["bash", ROOT / ".ci" / "run"], env=env, check=True, timeout=60, cwd=tmp_path)
+    wanted = [] if venv_is_there else ["apt-get update", "apt-get install -y python3.11-venv"]
+    assert log.read_text().splitlines() == [*wanted, "python3 run.py test"]
