@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -157,32 +158,66 @@ class Choice:
         return Near(distance, self.mark[part][:, near_x][near_y])
 
 
+class Capsule(NamedTuple):
+    """A sausage: centre, unit vector of its axis, half its axis, radius, bend, and a dice roll."""
+
+    y: float
+    x: float
+    along_y: float
+    along_x: float
+    half: float
+    radius: float
+    bend: float
+    kind: float
+
+    def balls(self) -> NDArray[np.float64]:
+        """Balls (y, x, radius) that fill the capsule: 7 of them, or 1 if it is a disc."""
+        t = np.arange(-3.0, 4.0) * (self.half / 3.0) if self.half else np.zeros(1)
+        side = self.bend * t * t
+        y = self.y + t * self.along_y + side * self.along_x
+        x = self.x + t * self.along_x - side * self.along_y
+        return np.stack([y, x, np.full_like(t, self.radius)], 1)
+
+    def distance(
+        self, dy: NDArray[np.float64], dx: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Distance from the outline, and position along the axis, at offsets from the centre."""
+        a = dy * self.along_y + dx * self.along_x
+        b = dy * self.along_x - dx * self.along_y
+        b = b - self.bend * a * a
+        beyond = np.maximum(np.abs(a) - self.half, 0.0)
+        return np.sqrt(beyond * beyond + b * b) - self.radius, a
+
+
 def _place(
     number: int, period: float, radius: tuple[float, float], length: float, gap: float, seed: int
-) -> list[tuple[float, float, float, float, float, float, float, float]]:
+) -> list[Capsule]:
     """Throw capsules at random; keep those that touch no other."""
-    kept: list[tuple[float, float, float, float, float, float, float, float]] = []
+    kept: list[Capsule] = []
     balls = np.empty((0, 3))
     dice = random_unit(np.arange(number)[:, None], np.arange(8)[None, :], seed=seed)
-    for roll in dice.astype(np.float64):
+    for roll in dice.astype(np.float64).tolist():
         r = radius[0] + (radius[1] - radius[0]) * roll[0] * roll[0]
-        half = length * (0.3 + 0.7 * roll[1]) if length else 0.0
+        half = length * (0.3 + 0.7 * roll[1])
         m = (roll[2] - 0.5) * 3.0  # any direction, from a rational circle
-        uy, ux = 2.0 * m / (1.0 + m * m), (1.0 - m * m) / (1.0 + m * m)
+        along_y, along_x = 2.0 * m / (1.0 + m * m), (1.0 - m * m) / (1.0 + m * m)
         bend = (roll[3] - 0.5) * 0.6 / half if length else 0.0
-        y, x = roll[4] * period, roll[5] * period
-        t = np.arange(-3.0, 4.0) * (half / 3.0) if length else np.zeros(1)
-        side = bend * t * t
-        new = np.stack([y + t * uy + side * ux, x + t * ux - side * uy, np.full_like(t, r)], 1)
-        if len(balls):
-            d = np.abs(new[:, None, :2] - balls[None, :, :2])
-            d = np.minimum(d % period, period - d % period)
-            far = new[:, None, 2] + balls[None, :, 2] + gap
-            if (d[..., 0] * d[..., 0] + d[..., 1] * d[..., 1] < far * far).any():
-                continue
-        balls = np.concatenate([balls, new])
-        kept.append((y, x, uy, ux, half, r, bend, min(roll[6], 1.0 - r / 1000.0)))
+        y, x, kind = roll[4] * period, roll[5] * period, min(roll[6], 1.0 - r / 1000.0)
+        capsule = Capsule(y, x, along_y, along_x, half, r, bend, kind)
+        new = capsule.balls()
+        d = np.abs(new[:, None, :2] - balls[None, :, :2])
+        d = np.minimum(d % period, period - d % period)
+        far = new[:, None, 2] + balls[None, :, 2] + gap
+        if not (d[..., 0] * d[..., 0] + d[..., 1] * d[..., 1] < far * far).any():
+            balls = np.concatenate([balls, new])
+            kept.append(capsule)
     return kept
+
+
+def _box(centre: float, extent: float, size: int, texel: int) -> NDArray[np.int64]:
+    """Texels of one axis that an object can reach."""
+    low, high = int((centre - extent) // texel), int((centre + extent) // texel) + 1
+    return np.arange(max(low, 0), min(high, size))
 
 
 def scatter(
@@ -224,32 +259,25 @@ def scatter(
     nearest = np.zeros((size, size), dtype=np.int16)
     rough = bumps(size, size // 16, seed=seed + 1) * np.float32(wobble)
     objects: list[tuple[float, ...]] = []
-    for y, x, uy, ux, half, r, bend, kind in _place(number, period, radius, length, gap, seed):
-        extent = half + r + reach + abs(bend) * half * half
-        for sy in (-period, 0.0, period):
-            for sx in (-period, 0.0, period):
-                cy, cx = y + sy, x + sx
-                low_y, high_y = int((cy - extent) // texel), int((cy + extent) // texel) + 1
-                low_x, high_x = int((cx - extent) // texel), int((cx + extent) // texel) + 1
-                box = (
-                    slice(max(low_y, 0), min(high_y, size)),
-                    slice(max(low_x, 0), min(high_x, size)),
-                )
-                if box[0].start >= box[0].stop or box[1].start >= box[1].stop:
-                    continue
-                dy = (np.arange(box[0].start, box[0].stop) + 0.5)[:, None] * texel - cy
-                dx = (np.arange(box[1].start, box[1].stop) + 0.5)[None, :] * texel - cx
-                a = dy * uy + dx * ux
-                b = dy * ux - dx * uy
-                b = b - bend * a * a
-                beyond = np.maximum(np.abs(a) - half, 0.0)
-                d = (np.sqrt(beyond * beyond + b * b) - r).astype(np.float32) + rough[box]
-                closer = d < distance[box]
-                nearest[box][closer] = len(objects)
-                along[box][closer] = a.astype(np.float32)[closer]
-                distance[box][closer] = d[closer]
-                objects.append((cy, cx, r, half * uy, half * ux, kind))
-    columns = [np.array(c, dtype=np.float64) for c in zip(*objects, strict=True)]
+    shifts = (-period, 0.0, period)
+    for capsule in _place(number, period, radius, length, gap, seed):
+        half, r = capsule.half, capsule.radius
+        extent = half + r + reach + abs(capsule.bend) * half * half
+        for y, x in product((capsule.y + s for s in shifts), (capsule.x + s for s in shifts)):
+            rows, columns = _box(y, extent, size, texel), _box(x, extent, size, texel)
+            if not (rows.size and columns.size):
+                continue
+            box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+            dy, dx = (rows + 0.5)[:, None] * texel - y, (columns + 0.5)[None, :] * texel - x
+            d, a = capsule.distance(dy, dx)
+            d32 = d.astype(np.float32) + rough[box]
+            closer = d32 < distance[box]
+            nearest[box][closer] = len(objects)
+            along[box][closer] = a.astype(np.float32)[closer]
+            distance[box][closer] = d32[closer]
+            half_axis = half * capsule.along_y, half * capsule.along_x
+            objects.append((y, x, r, *half_axis, capsule.kind))
+    table = [np.array(column, dtype=np.float64) for column in zip(*objects, strict=True)]
     copies = 5
     nearest_copies = [nearest]
     for _ in range(copies - 1):
@@ -259,14 +287,14 @@ def scatter(
         distance=mip_pyramid(distance, copies),
         along=mip_pyramid(along, copies) if length else None,
         nearest=nearest_copies,
-        objects=Objects(*columns[:5]),
-        kind=columns[5].astype(np.float32),
+        objects=Objects(*table[:5]),
+        kind=table[5].astype(np.float32),
         reach=reach,
     )
 
 
 def bumps(size: int, cells: int, seed: int) -> Pixels:
-    """Smooth noise that repeats, moved at random: it is flat along the lines of its grid.
+    """Paint smooth noise that repeats, moved at random: it is flat along the lines of its grid.
 
     If all textures had those lines in the same places, the eye would find them.
     """
