@@ -268,8 +268,9 @@ def scatter(
             if not (rows.size and columns.size):
                 continue
             box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-            dy, dx = (rows + 0.5)[:, None] * texel - y, (columns + 0.5)[None, :] * texel - x
-            d, a = capsule.distance(dy, dx)
+            dy = (rows.astype(np.float64) + 0.5) * texel - y
+            dx = (columns.astype(np.float64) + 0.5) * texel - x
+            d, a = capsule.distance(dy[:, None], dx[None, :])
             d32 = d.astype(np.float32) + rough[box]
             closer = d32 < distance[box]
             nearest[box][closer] = len(objects)
