@@ -19,7 +19,7 @@ OUTLINE_COLOR = (1.0, 0.0, 1.0)
 
 def show_plane(
     image: Multiscale,
-    resolution: str | int = "0",
+    resolution: str | int = 0,
     *,
     t: int | None = None,
     c: int = 0,
@@ -57,8 +57,9 @@ def show_plane(
     ax = ax or plt.subplots(figsize=(5, 5), layout="constrained")[1]
     low, high = window(image, c, plane)
     ax.imshow(plane, cmap="gray", vmin=low, vmax=high)
-    position = ", ".join(f"{axis} {at}" for axis, at in zip(image.axes, picks, strict=False))
-    ax.set_title(f"{image.title}\nlevel {image.paths[image.index(resolution)]}, {position}")
+    level = image.paths[image.index(resolution)] or "0"
+    position = "".join(f", {axis} {at}" for axis, at in zip(image.axes, picks, strict=False))
+    ax.set_title(f"{image.title}\nlevel {level}{position}")
     ax.set_axis_off()
     return ax
 

@@ -156,7 +156,7 @@ class Multiscale:
         """The levels as lazy Dask arrays, finest first, one block per chunk."""
         return [array.lazy() for array in self.arrays]
 
-    def level(self, resolution: str | int = "0") -> da.Array:
+    def level(self, resolution: str | int = 0) -> da.Array:
         """One level as a lazy Dask array.
 
         Parameters
@@ -171,7 +171,7 @@ class Multiscale:
         """
         return self.array(resolution).lazy()
 
-    def array(self, resolution: str | int = "0") -> StoredArray:
+    def array(self, resolution: str | int = 0) -> StoredArray:
         """One level as stored; like `level`, but indexing it reads pixels at once."""
         index = self.index(resolution)
         if "arrays" in self.__dict__:
@@ -324,7 +324,7 @@ class Multiscale:
         label.arrays = [open_array(store, "", document)]
         return label
 
-    def label_array(self, resolution: str | int = "0", name: str | None = None) -> StoredArray:
+    def label_array(self, resolution: str | int = 0, name: str | None = None) -> StoredArray:
         """The level of a label image that lies on a level of this image, matched by scale.
 
         Raises
