@@ -400,6 +400,8 @@ def test_v04_combines_the_scales_of_level_and_image(tmp_path):
     assert image.scales == [(3, 1, 2), (3, 2, 4)]
     np.testing.assert_array_equal(image.array("half/resolution")[:], levels[1])
     np.testing.assert_array_equal(image.array(1)[:], levels[1])
+    np.testing.assert_array_equal(image.array()[:], levels[0])  # the finest, whatever its path
+    np.testing.assert_array_equal(image.level().compute(), levels[0])
 
 
 def test_translations_and_other_transforms_are_no_scale(tmp_path):

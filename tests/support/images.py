@@ -92,30 +92,26 @@ def write_with_ome_zarr(folder, levels, label_levels):
     from ome_zarr.writer import write_multiscale, write_multiscale_labels
 
     group = zarr.open_group(str(folder), mode="w", zarr_format=2)
+    size = {"z": 0.5, "y": 0.25, "x": 0.25}
     units = dict.fromkeys("zyx", "micrometer")
-
-    def transforms(count, *leading):
-        sizes = [[*leading, 0.5, 0.25 * 2**n, 0.25 * 2**n] for n in range(count)]
-        return [[{"type": "scale", "scale": size}] for size in sizes]
-
+    shared = {"fmt": FormatV04(), "axes_units": units}
     write_multiscale(
         levels,
         group,
-        fmt=FormatV04(),
-        axes=axes("czyx", **units),
-        coordinate_transformations=transforms(len(levels), 1.0),
+        axes="czyx",
+        scale=size | {"c": 1.0},
         name="written by ome-zarr-py",
         storage_options={"chunks": (1, 1, 32, 32)},
-        metadata={},
+        **shared,
     )
     write_multiscale_labels(
         label_levels,
         group,
         name="cells",
-        fmt=FormatV04(),
-        axes=axes("zyx", **units),
-        coordinate_transformations=transforms(len(label_levels)),
+        axes="zyx",
+        scale=size,
         storage_options={"chunks": (1, 32, 32)},
+        **shared,
     )
     return folder
 
