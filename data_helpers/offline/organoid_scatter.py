@@ -36,6 +36,27 @@ class Objects(NamedTuple):
 Rule = Callable[[Objects], NDArray[np.bool_]]
 
 
+class Hint(NamedTuple):
+    """A coarse map of where a rule may say yes, so that it need not be asked everywhere.
+
+    Node (i, j) of the map lies at ``(first_row + i + at) * step`` and likewise in x. Beyond the
+    map, the node at its edge counts: a window shows no object that is far from its nodes.
+    """
+
+    likely: NDArray[np.bool_]
+    first_row: int
+    first_column: int
+    step: int
+    at: float
+
+    def look_up(self, y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Read the nearest node; y and x may be of different shapes that broadcast."""
+        i = np.floor(y * (1.0 / self.step) - self.at + 0.5).astype(np.int64) - self.first_row
+        j = np.floor(x * (1.0 / self.step) - self.at + 0.5).astype(np.int64) - self.first_column
+        rows, columns = self.likely.shape
+        return self.likely[np.clip(i, 0, rows - 1), np.clip(j, 0, columns - 1)]
+
+
 @dataclass(frozen=True)
 class Scatter:
     """Objects strewn over a repeating square, none touching another.
@@ -59,21 +80,21 @@ class Scatter:
         """Side of the repeating square in pixels of level 0."""
         return self.texel * len(self.nearest[0])
 
-    def choose(self, window: Window, rule: Rule) -> Choice | None:
+    def choose(self, window: Window, rule: Rule, hint: Hint | None = None) -> Choice | None:
         """Ask the rule about every object the window can show; None if none is there."""
+        if hint is not None and not hint.likely.any():
+            return None
         copy, rows, columns = choose_copy(self.texel, window)
         n = len(self.nearest[copy])
         tiles_y = np.arange(rows.first // n, (rows.first + rows.count - 1) // n + 1)
         tiles_x = np.arange(columns.first // n, (columns.first + columns.count - 1) // n + 1)
-        shape = (len(tiles_y), len(tiles_x), len(self.kind))
-        o = self.objects
-        moved = (
-            (tiles_y * self.period)[:, None, None] + o.y,
-            (tiles_x * self.period)[None, :, None] + o.x,
-            *o[2:],
-        )
-        present = rule(Objects(*(np.broadcast_to(column, shape).ravel() for column in moved)))
-        present = present.reshape(shape)
+        y = (tiles_y * self.period)[:, None, None] + self.objects.y
+        x = (tiles_x * self.period)[None, :, None] + self.objects.x
+        present = np.ones((len(tiles_y), len(tiles_x), len(self.kind)), dtype=bool)
+        if hint is not None:
+            present &= hint.look_up(y, x)
+        i, j, k = np.nonzero(present)
+        present[i, j, k] = rule(self.objects.pick(k)._replace(y=y[i, 0, k], x=x[0, j, k]))
         if not present.any():
             return None
         distance = np.full((rows.count, columns.count), self.reach, dtype=np.float32)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from . import organoid_textures as textures
 from .noise import random_unit
 from .organoid_sampling import Pixels, Steps, Window, blend, interpolate
-from .organoid_scatter import Choice, Objects, Rule, Scatter
+from .organoid_scatter import Choice, Hint, Objects, Rule, Scatter
 from .organoid_shape import RINGS, Tissue, tissue
 
 _VILLI = 14  # microvilli along the top of one cell
@@ -74,11 +74,9 @@ def look(w: Window) -> Scene:
     }
 
     def choose(scatter: Scatter, rule: Rule, likely: NDArray[np.bool_]) -> Choice | None:
-        if not likely.any():
-            return None
-        return scatter.choose(w, _where(likely, rows, columns, step, at, rule))
+        return scatter.choose(w, rule, Hint(likely, rows.first, columns.first, step, at))
 
-    tissue_near = (here.apical > -1500) & (here.basal > -1000)
+    tissue_near = (here.apical > -2500) & (here.basal > -2500)
     lumen_near = here.apical < -1000
     mitochondria = vesicles = virions = shed_cells = None
     if w.pixel < 512:
@@ -91,29 +89,10 @@ def look(w: Window) -> Scene:
             [_infected(np.floor(here.s + shift).astype(np.int64)) for shift in (-0.4, 0.0, 0.4)]
         )
         virions = choose(textures.virions(), _is_virion, infected)
-    if lumen_near.any():
+    if lumen_near.any():  # as large as they are, they may be far from the nearest node
         shed_cells = textures.shed_cells().choose(w, _is_shed_cell)
     corners = _unroll(here.s, rows.exact)
     return Scene(nodes, corners, rows.first, columns, mitochondria, vesicles, virions, shed_cells)
-
-
-def _where(
-    likely: NDArray[np.bool_], rows: Steps, columns: Steps, step: int, at: float, rule: Rule
-) -> Rule:
-    """Ask a rule only about objects whose nearest node is marked as likely: that saves time.
-
-    Objects beyond the nodes go by the node at the edge: the window shows none that are far off.
-    """
-
-    def quick(objects: Objects) -> NDArray[np.bool_]:
-        y = np.floor(objects.y * (1.0 / step) - at + 0.5).astype(np.int64) - rows.first
-        x = np.floor(objects.x * (1.0 / step) - at + 0.5).astype(np.int64) - columns.first
-        found = likely[np.clip(y, 0, rows.count - 1), np.clip(x, 0, columns.count - 1)]
-        left = np.flatnonzero(found)
-        found[left] = rule(objects.pick(left))
-        return found
-
-    return quick
 
 
 def _unroll(s: NDArray[np.float64], exact: bool) -> tuple[Pixels, Pixels, Pixels, Pixels]:
