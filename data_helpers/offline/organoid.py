@@ -329,7 +329,7 @@ def _virions(grey: Pixels, w: Window, scene: Scene, grain: Pixels) -> None:
     distance = found.distance + np.float32(4) * grain
     at = near(distance, 30 + w.pixel)
     distance, dots, here = pick(at, distance, grain, grey)
-    visible = np.float32(fade(w, 8, 48))
+    visible = np.float32(fade(w, 8, 32))
     spikes = np.clip(np.float32(0.5) - np.float32(1.3) * dots, 0, 1) * np.float32(0.55) * visible
     tint(here, line(distance - np.float32(12), 7, w) * spikes, _VIRION)
     core = np.float32(_VIRION) + np.float32(700) * dots

@@ -83,7 +83,7 @@ def look(w: Window) -> Scene:
         mitochondria = choose(textures.mitochondria(), _is_mitochondrion, tissue_near)
     if w.pixel < 128:
         vesicles = choose(textures.vesicles(), _is_vesicle, tissue_near | lumen_near)
-    if w.pixel < 48:
+    if w.pixel < 32:
         infected = (here.apical > -3500) & (here.basal > -1000)
         infected &= np.logical_or.reduce(
             [_infected(np.floor(here.s + shift).astype(np.int64)) for shift in (-0.4, 0.0, 0.4)]
