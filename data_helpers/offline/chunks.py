@@ -12,7 +12,6 @@ are painted, and however many clients ask at once, the server holds strips, not 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +22,10 @@ from typing import Any
 from .catalogue import BLOSC_HEADER, Array
 
 STRIP_BYTES = 2**20
-CACHE_BYTES = 60 * 2**20
-PAINTERS = ThreadPoolExecutor(min(os.cpu_count() or 1, 4) + 1, thread_name_prefix="painter")
+CACHE_BYTES = 32 * 2**20
+# Two at a time, on any machine: a painter needs tens of megabytes while it paints, and the server
+# has to stay under 300.
+PAINTERS = ThreadPoolExecutor(2, thread_name_prefix="painter")
 
 StripKey = tuple[Array, tuple[int, ...], int]
 
