@@ -173,6 +173,25 @@ def test_a_start_that_takes_too_long_is_given_up(monkeypatch, tmp_path):
         process.OfflineServer(patience=0.5)
 
 
+def test_an_interrupt_while_it_starts_leaves_no_server_behind(monkeypatch):
+    started, popen = [], subprocess.Popen
+
+    def remembering(command, **options):
+        started.append(popen(command, **options))
+        return started[-1]
+
+    def interrupted(self, timeout=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process.subprocess, "Popen", remembering)
+    monkeypatch.setattr(process.threading.Event, "wait", interrupted)
+    monkeypatch.setattr(process.threading.Thread, "start", lambda self: None)
+    with pytest.raises(KeyboardInterrupt):
+        process.start()
+    assert started[0].returncode is not None
+    started[0].stdout.close()
+
+
 def test_one_server_for_a_kernel_and_a_new_one_when_it_died(monkeypatch):
     monkeypatch.setattr(process, "_server", None)
     with ThreadPoolExecutor(8) as pool:

@@ -63,10 +63,13 @@ class OfflineServer:
         )
         self.pid = self._process.pid
         threading.Thread(target=self._listen, daemon=True).start()
-        self._ready.wait(patience)
+        try:
+            self._ready.wait(patience)
+        finally:  # also when the user interrupts
+            if not self.endpoint:
+                self._process.kill()
+                self.stop()
         if not self.endpoint:
-            self._process.kill()
-            self.stop()
             said = "\n".join(self._said) or f"nothing heard in {patience:g} s."
             raise RuntimeError(f"The offline stand-in did not start: {said}")
         atexit.register(self.stop)
@@ -74,11 +77,12 @@ class OfflineServer:
     def _listen(self) -> None:
         """Read what the server prints, to its end, so that it never blocks or shows up."""
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._said.append(line.rstrip())
-            if READY in line:
-                self.endpoint = line.partition(READY)[2].strip()
-                self._ready.set()
+        with self._process.stdout as lines:
+            for line in lines:
+                self._said.append(line.rstrip())
+                if READY in line:
+                    self.endpoint = line.partition(READY)[2].strip()
+                    self._ready.set()
         self._ready.set()
 
     def alive(self) -> bool:
