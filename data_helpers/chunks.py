@@ -19,6 +19,9 @@ from .store import CONCURRENCY, CarefulStore, blosc_problem, one_line
 SLAB_CHUNKS = 2 * CONCURRENCY
 """Chunks fetched together by `StoredArray.read_all`, between two steps of its progress."""
 
+# Once for the whole process: setting it around each read would let threads undo one another's.
+zarr.config.set({"async.concurrency": CONCURRENCY})
+
 
 class StoredArray:
     """One level as it is stored. **Indexing it reads**, and returns a NumPy array.
@@ -87,8 +90,7 @@ class StoredArray:
             ) from None
 
     def _read(self, selection: Any) -> np.ndarray:
-        with zarr.config.set({"async.concurrency": CONCURRENCY}):
-            return np.asarray(self._array[selection])
+        return np.asarray(self._array[selection])
 
     def lazy(self) -> da.Array:
         """The level as a lazy Dask array, one block per chunk; reads nothing."""
