@@ -1,9 +1,11 @@
 """Fixtures that several test files share."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
 from collections import namedtuple
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,13 @@ def offline():
     from data_helpers.offline.process import endpoint
 
     return endpoint()
+
+
+@pytest.fixture(scope="session")
+def worker():
+    """A process like those that dask.compute(scheduler="processes") starts."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool
 
 
 @pytest.fixture

@@ -20,11 +20,11 @@ from data_helpers import (
     ChunkError,
     EndpointUnreachableError,
     MalformedMetadataError,
+    chunks,
     open_multiscale,
     request_meter,
     store,
 )
-from data_helpers.chunks import SLAB_CHUNKS, open_array
 from data_helpers.store import ATTEMPTS, CONCURRENCY, CarefulStore, blosc_problem
 
 CONTENT = bytes(range(200))
@@ -237,44 +237,50 @@ def test_many_chunks_are_in_flight_but_not_all(served, tmp_path):
     assert CONCURRENCY / 2 < most <= CONCURRENCY
 
 
-def test_reading_all_goes_in_slabs_and_tells_its_progress(served, tmp_path):
-    pixels = noise(3, SLAB_CHUNKS, 5, 7)
+def test_reading_all_goes_in_slabs_and_tells_its_progress(served, tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "SLAB_CHUNKS", 16)
+    pixels = noise(3, 16, 5, 7)
     axes = ["c", "z", "y", "x"]
     write_v2(tmp_path, [pixels], {"version": "0.3", "axes": axes}, chunks=(1, 2, 3, 7))
     array = open_multiscale(served.endpoint).arrays[0]
     steps = []
     assert (array.read_all(steps.append) == pixels).all()
-    assert sum(steps) == array.nchunks == 3 * SLAB_CHUNKS
-    assert max(steps) <= SLAB_CHUNKS
-    assert len(steps) == 3
-    assert len(served.asked) == len(set(served.asked))  # no chunk is asked for twice
+    assert steps == [16, 16, 16] and sum(steps) == array.nchunks
+    assert len(served.asked) == len(set(served.asked)) == 3 + 48  # no chunk is asked for twice
 
 
-def test_slabs_of_odd_shapes_cover_everything_once(tmp_path):
-    for shape, chunks in [((3, 140, 3), (2, 1, 2)), ((1, 1), (1, 1)), ((100, 7, 1), (1, 3, 1))]:
-        pixels = noise(*shape)
-        folder = tmp_path / "x".join(map(str, shape))
-        made = write_array(folder, np.zeros_like(pixels), chunks=chunks)  # nothing is stored
-        made[:] = pixels
-        careful = CarefulStore(str(folder))
-        documents, _ = careful.read_json([".zarray"])
-        array = open_array(careful, "", documents[".zarray"])
-        seen = np.zeros(shape, int)
-        for slab in array._slabs():
-            seen[slab] += 1
-            assert len(list(array._chunks_of(slab, array.chunks))) <= SLAB_CHUNKS
-        assert (seen == 1).all()
-        assert (array.read_all() == pixels).all()
+@pytest.mark.parametrize(
+    ("shape", "chunk"),
+    [((3, 14, 3), (2, 1, 2)), ((1, 1), (1, 1)), ((10, 7, 1), (1, 3, 1)), ((2, 40), (2, 3))],
+)
+def test_slabs_of_odd_shapes_cover_everything_once(shape, chunk, tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "SLAB_CHUNKS", 8)
+    pixels = noise(*shape)
+    write_array(tmp_path, pixels, chunks=chunk)
+    careful = CarefulStore(str(tmp_path))
+    documents, _ = careful.read_json([".zarray"])
+    array = chunks.open_array(careful, "", documents[".zarray"])
+    seen = np.zeros(shape, int)
+    for slab in array._slabs():
+        seen[slab] += 1
+        assert len(list(array._chunks_of(slab, chunk))) <= 8
+    assert (seen == 1).all()
+    assert (array.read_all() == pixels).all()
+
+
+def test_slabs_keep_all_connections_busy():
+    assert chunks.SLAB_CHUNKS >= CONCURRENCY == 64
 
 
 # Indexing
 
 
-@pytest.fixture
-def stored(tmp_path):
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
     pixels = noise(2, 3, 40, 50)
-    write_v2(tmp_path, [pixels], {"version": "0.3", "axes": ["c", "z", "y", "x"]})
-    return open_multiscale(tmp_path).arrays[0], pixels
+    metadata = {"version": "0.3", "axes": ["c", "z", "y", "x"]}
+    folder = write_v2(tmp_path_factory.mktemp("stored"), [pixels], metadata)
+    return open_multiscale(folder).arrays[0], pixels
 
 
 @pytest.mark.parametrize(
@@ -334,6 +340,19 @@ def test_a_stored_array_describes_itself(stored):
     assert repr(array) == ("StoredArray(shape=(2, 3, 40, 50), chunks=(1, 1, 16, 16), dtype=uint16)")
 
 
+def test_more_pixels_than_any_memory_holds(tmp_path, asked):
+    """What cannot be allocated is not asked for, and is no fault of a chunk."""
+    write_v2(tmp_path, [noise(16, 16)], {"version": "0.3", "axes": ["y", "x"]})
+    change_json(tmp_path / "0/.zarray", shape=[2**30, 2**30])
+    array = open_multiscale(tmp_path).arrays[0]
+    assert array.nbytes == 2**61 and array.nchunks == 2**52
+    asked.clear()
+    with pytest.raises(MemoryError):
+        array[:]
+    assert asked == []
+    assert array[3, 4] == noise(16, 16)[3, 4]
+
+
 # Other processes and threads
 
 
@@ -341,16 +360,14 @@ def read_plane(array):
     return array[1, 2]
 
 
-def test_a_stored_array_reads_in_another_process(served, tmp_path):
+def test_a_stored_array_reads_in_another_process(served, tmp_path, worker):
     pixels = noise(2, 3, 40, 50)
     write_v2(tmp_path, [pixels], {"version": "0.3", "axes": ["c", "z", "y", "x"]})
     array = open_multiscale(served.endpoint).arrays[0]
     assert (array[1, 2] == pixels[1, 2]).all()  # the connection is open before the pickle
     size = len(pickle.dumps(array))
     assert size < 10_000  # an address and metadata, no pixels
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as worker:
-        plane = worker.submit(read_plane, array).result(timeout=60)
+    plane = worker.submit(read_plane, array).result(timeout=60)
     np.testing.assert_array_equal(plane, pixels[1, 2])
 
 
