@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from skimage.segmentation import find_boundaries
 
 from .multiscale import Multiscale
+from .sources import Source
 
 OUTLINE_COLOR = (1.0, 0.0, 1.0)
 """Magenta: stands out from grey and is told apart by colour-blind readers."""
@@ -172,7 +173,10 @@ def gallery(
     return figure
 
 
-def caption(image: Multiscale, what: str) -> None:
-    """Print one sentence that describes the figure above, for readers who cannot see it."""
+def caption(image: Multiscale | Source, what: str) -> None:
+    """Print one sentence that describes a figure, for readers who cannot see it.
+
+    An image or a source that is synthetic is called so.
+    """
     kind = "Synthetic picture" if image.synthetic else "Picture"
     print(f"{kind}: {what}")
