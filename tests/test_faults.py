@@ -140,6 +140,7 @@ def test_an_answer_that_drips(image, served, monkeypatch):
     with pytest.raises(ChunkError, match="no answer in time"):
         image.arrays[0][HIT]
     assert time.monotonic() - start < ATTEMPTS * 0.4 + 2
+    assert served.times_asked(CHUNK) == ATTEMPTS
 
 
 def test_something_that_is_no_http(image, served):
