@@ -23,6 +23,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbclient.output_widget import OutputWidget
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,6 +86,17 @@ def tidy(notebook: NotebookNode, before: NotebookNode) -> None:
             cell.outputs = old
 
 
+class SilentOutput(OutputWidget):
+    """A widget's output that is not reported back to the kernel.
+
+    The report goes through the channel on which nbclient waits for the end of the cell, and
+    may make it miss that (nbclient issue 312): then it waits until its time-out.
+    """
+
+    def send(self, *args: Any, **kwargs: Any) -> None:
+        """Send nothing; what the widget shows is not stored anyway."""
+
+
 def refresh(path: Path, **client_options: Any) -> None:
     """Execute a notebook in its own folder, tidy and store it; if a cell fails, leave it alone."""
     before = nbformat.read(path, as_version=4)
@@ -95,7 +107,9 @@ def refresh(path: Path, **client_options: Any) -> None:
             cell.outputs, cell.execution_count = [], None
     options = {"timeout": 300, "kernel_name": "python3", "record_timing": False} | client_options
     resources = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, resources=resources, **options).execute()
+    client = NotebookClient(notebook, resources=resources, coalesce_streams=True, **options)
+    client.widget_registry["@jupyter-widgets/output"]["OutputModel"] = SilentOutput
+    client.execute()
     tidy(notebook, before)
     path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
 
