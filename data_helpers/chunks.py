@@ -187,10 +187,9 @@ def open_array(store: CarefulStore, path: str, document: dict[str, Any]) -> Stor
         document = _tidy(document)
         if _outer_codec(document) == "blosc":
             store = store.checking(blosc_problem)
-        array = zarr.Array.from_dict(StorePath(store, path), document)
-        if min(array.chunks, default=1) < 1:
-            raise ValueError(f"chunks of shape {array.chunks}")
-        return StoredArray(array)
+        if 0 in _chunk_shape(document):
+            raise ValueError("a chunk size of 0")
+        return StoredArray(zarr.Array.from_dict(StorePath(store, path), document))
     except Exception as error:
         raise MalformedMetadataError(
             f"The array metadata at {where} cannot be understood "
@@ -207,6 +206,13 @@ def _tidy(document: dict[str, Any]) -> dict[str, Any]:
     if isinstance(fill, str) and np.dtype(document["dtype"]).kind in "iu":
         fill = int(fill)
     return {**document, "fill_value": fill, "filters": document.get("filters") or None}
+
+
+def _chunk_shape(document: dict[str, Any]) -> list[int]:
+    """The chunk shape as written; from Zarr 3.4 on, the library reads a size of 0 as 1."""
+    if document["zarr_format"] == 2:
+        return list(document["chunks"])
+    return list(document["chunk_grid"]["configuration"]["chunk_shape"])
 
 
 def _outer_codec(document: dict[str, Any]) -> str | None:
