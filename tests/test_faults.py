@@ -487,11 +487,9 @@ def test_nothing_else_is_on_stderr_when_a_script_fails(image, served, run_python
         "raise KeyError('mine')\n"
     )
     done = run_python(script)
-    assert done.stderr == (
-        "Traceback (most recent call last):\n"
-        '  File "<string>", line 4, in <module>\n'
-        "KeyError: 'mine'\n"
-    )
+    first, *_, last = lines = done.stderr.splitlines()
+    assert (first, last) == ("Traceback (most recent call last):", "KeyError: 'mine'")
+    assert len(lines) <= 4, done.stderr  # Python 3.13 shows the line of the script, too
 
 
 def test_nothing_is_left_on_stderr_after_many_errors(image, served, run_python):

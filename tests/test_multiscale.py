@@ -615,7 +615,14 @@ def test_v05_beats_the_leftovers_of_v04(tmp_path):
 
 def test_v05_metadata_that_make_no_sense(tmp_path):
     write_v05(tmp_path, noise(20, 30))
-    for changes in ({"codecs": []}, {"codecs": None}, {"data_type": "pixels"}, {"zarr_format": 4}):
+    for changes in (
+        {"codecs": []},
+        {"codecs": None},
+        {"data_type": "pixels"},
+        {"zarr_format": 4},
+        {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [0, 16]}}},
+        {"chunk_grid": None},
+    ):
         write_v05(tmp_path / str(changes), noise(20, 30))
         change_json(tmp_path / str(changes) / "0/zarr.json", **changes)
         with pytest.raises(MalformedMetadataError, match=r"/0 cannot be understood"):

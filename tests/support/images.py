@@ -99,7 +99,7 @@ def write_with_ome_zarr(folder, levels, label_levels):
         levels,
         group,
         axes="czyx",
-        scale=size | {"c": 1.0},
+        scale={"c": 1.0} | size,
         name="written by ome-zarr-py",
         storage_options={"chunks": (1, 1, 32, 32)},
         **shared,
