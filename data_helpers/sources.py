@@ -232,7 +232,10 @@ def resolve_source(source: str | Source | None) -> Source:
 def _offline_source(note: str = "") -> Source:
     from .offline.process import endpoint
 
-    return Source("offline", endpoint(), note)
+    try:
+        return Source("offline", endpoint(), note)
+    except RuntimeError as error:  # it did not start, and says why
+        raise EndpointUnreachableError(str(error)) from None
 
 
 def _no_public_source() -> Source:

@@ -79,7 +79,6 @@ def kernels():
 
 
 KERNEL = """
-    from data_helpers.offline import process
     print(process.endpoint(), flush=True)
     input()
 """
@@ -463,3 +462,30 @@ def test_slow_readers_do_not_fill_the_memory(server, peak):
     finally:
         for client in clients:
             client.close()
+
+
+def test_a_proxy_is_not_asked_for_the_stand_in():
+    """Clients of all kinds (urllib, s3fs) reach loopback although a dead proxy is set."""
+    code = (
+        "import urllib.request, s3fs, data_helpers as dh\n"
+        "source = dh.current_source()\n"
+        "url = source.url('zarr/v0.1/6001247.zarr/.zattrs')\n"
+        "assert b'multiscales' in urllib.request.urlopen(url, timeout=10).read()\n"
+        "s3 = s3fs.S3FileSystem(anon=True, endpoint_url=source.endpoint)\n"
+        "assert s3.ls('idr/zarr/v0.1')\n"
+        "assert dh.open_multiscale(6001247).labels == ['0']\n"
+    )
+    env = {**os.environ, "OME_ZARR_SOURCE": "offline", "NO_PROXY": "", "no_proxy": ""}
+    env |= dict.fromkeys(("http_proxy", "HTTP_PROXY"), "http://127.0.0.1:9")
+    subprocess.run([sys.executable, "-c", code], env=env, check=True, timeout=60)
+
+
+def test_a_stand_in_that_does_not_start_is_one_sentence(monkeypatch):
+    from data_helpers import EndpointUnreachableError, choose_source
+
+    def fails():
+        raise RuntimeError("The offline stand-in did not start.")
+
+    monkeypatch.setattr(process, "endpoint", fails)
+    with pytest.raises(EndpointUnreachableError, match="did not start"):
+        choose_source("offline")

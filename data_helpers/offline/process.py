@@ -107,6 +107,7 @@ class OfflineServer:
 
 def start(delay_ms: float = 0) -> OfflineServer:
     """Start an offline stand-in and return it when it answers; the caller may stop it."""
+    _keep_loopback_from_proxies()
     return OfflineServer(delay_ms)
 
 
@@ -129,6 +130,14 @@ def endpoint() -> str:
         if _server is None or not _server.alive():
             _server = start()
         return _server.endpoint
+
+
+def _keep_loopback_from_proxies() -> None:
+    """Tell this kernel's clients that a proxy, where one is set, is not for this computer."""
+    for name in ("no_proxy", "NO_PROXY"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        missing = [host for host in ("127.0.0.1", "localhost") if host not in hosts]
+        os.environ[name] = ",".join(hosts + missing)
 
 
 def _environment() -> dict[str, str]:
