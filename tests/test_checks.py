@@ -404,7 +404,8 @@ def test_04_touches_hints(arrays):
     hint(inside, "other way round")
     hint(~inside[:-1], "one true or false")
     hint((~inside).astype(int), "true and false")
-    hint(np.zeros_like(inside), "other nuclei")
+    hint(np.isin(measured["label"], masks[0]), "six faces")
+    hint(np.ones_like(inside), "other nuclei")
     hint(clear_border(masks), "shape (12, 20, 24)")
 
 

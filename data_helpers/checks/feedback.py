@@ -129,7 +129,9 @@ def a_kind(answer: Any) -> str:
 
 def same(one: Any, other: Any) -> bool:
     """Tell whether two arrays agree in shape and in every value."""
-    return np.shape(one) == np.shape(other) and bool(np.array_equal(one, other))
+    if np.shape(one) != np.shape(other):
+        return False
+    return bool(np.array_equal(np.asarray(one), np.asarray(other)))
 
 
 def _message(error: Exception) -> str:
