@@ -79,6 +79,7 @@ def kernels():
 
 
 KERNEL = """
+    from data_helpers.offline import process
     print(process.endpoint(), flush=True)
     input()
 """
