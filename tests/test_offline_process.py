@@ -317,8 +317,8 @@ def test_an_interrupt_of_the_kernel_does_not_reach_it(kernels):
     code = """
         import time
         from data_helpers.offline import process
-        print(process.endpoint(), flush=True)
         try:
+            print(process.endpoint(), flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             print("interrupted", flush=True)

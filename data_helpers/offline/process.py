@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -80,8 +81,9 @@ class OfflineServer:
         with self._process.stdout as lines:
             for line in lines:
                 self._said.append(line.rstrip())
-                if READY in line:
-                    self.endpoint = line.partition(READY)[2].strip()
+                found = re.search(READY + r"(http://[\d.]+:\d+)", line)
+                if found:  # other words may stand in the same line: a thread's warning, say
+                    self.endpoint = found[1]
                     self._ready.set()
         self._ready.set()
 
