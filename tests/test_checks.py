@@ -237,8 +237,11 @@ def test_03_results_hints(stored, analyze, results):
         assert_hint(said(check_03.results, answer, stored, TIMES, DEPTHS), *words)
 
     hint((list(results),), "star", "dask.compute(*tasks)")
-    hint([dask.delayed(analyze)(t, 1, z) for t in TIMES for z in DEPTHS], "still lazy")
-    hint(tuple(da.from_array(one) for one in results), "still lazy")
+    hint(
+        [dask.delayed(analyze)(t, 1, z) for t in TIMES for z in DEPTHS],
+        "nothing has been segmented",
+    )
+    hint(tuple(da.from_array(one) for one in results), "nothing has been segmented")
     hint(results[:50], "50 entries")
     hint(np.stack(results), "tuple")
     hint(tuple(analyze(t, 0, z) for t in TIMES for z in DEPTHS), "first channel")
