@@ -138,6 +138,7 @@ class CarefulStore(Store):
                 return None
             except Exception as error:
                 if attempt == ATTEMPTS or not _worth_retrying(error):
+                    _keep_asyncio_quiet()
                     raise self._explain(key, error, attempt) from None
             await asyncio.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
         raise AssertionError("unreachable")  # pragma: no cover
@@ -255,6 +256,17 @@ class CarefulStore(Store):
     def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """Refused, as `list`."""
         return self.list()
+
+
+def _keep_asyncio_quiet() -> None:
+    """Keep asyncio from printing an error that is raised anyway.
+
+    When several chunks fail together, Zarr raises the first error and may drop the others unread
+    (3.4 does), which asyncio reports one by one on stderr.
+    """
+    task = asyncio.current_task()
+    if task:
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 async def _read(path: str, start: int | None = None, end: int | None = None) -> bytes:
