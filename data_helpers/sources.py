@@ -186,13 +186,23 @@ def choose_source(name_or_endpoint: str) -> Source:
 
 
 def current_source() -> Source:
-    """The source in use. The first call in a kernel chooses it, from ``OME_ZARR_SOURCE``.
+    """Show the source in use, as one plain line. The first use in a kernel chooses it.
 
     Returns
     -------
     Source
-        Shown as one plain line that says where the pixels come from.
+        As chosen by `choose_source`, or else by ``OME_ZARR_SOURCE``, "auto" if that is not set.
     """
+    with _lock:
+        known = _current is not None
+        source = _source_in_use()
+        if known:  # otherwise it has just been shown
+            print(source)
+        return source
+
+
+def _source_in_use() -> Source:
+    """The current source; says what it is only when it has to choose one."""
     with _lock:
         if _current is None:
             return choose_source(os.environ.get("OME_ZARR_SOURCE", "").strip() or "auto")
@@ -225,7 +235,7 @@ def find_source(name_or_endpoint: str) -> Source:
 def resolve_source(source: str | Source | None) -> Source:
     """The source meant by a ``source=`` argument; None means the current one."""
     if source is None:
-        return current_source()
+        return _source_in_use()
     return source if isinstance(source, Source) else find_source(source)
 
 

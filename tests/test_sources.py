@@ -116,8 +116,9 @@ def test_public_endpoints_and_their_order():
 def test_choosing_by_name(name, offline, capsys):
     chosen = choose_source(name)
     assert chosen.name == name.strip().lower()
-    assert current_source() == chosen
     assert capsys.readouterr().out == f"{chosen}\n"
+    assert current_source() == chosen
+    assert capsys.readouterr().out == f"{chosen}\n"  # whoever asks is told, each time
 
 
 def test_the_line_says_what_the_pixels_are(offline, capsys):
@@ -156,9 +157,19 @@ def test_a_bad_name_leaves_the_source_as_it_was(offline):
 @pytest.mark.parametrize("value", ["offline", " OFFLINE "])
 def test_the_environment_chooses_at_the_first_call(value, monkeypatch, offline, capsys):
     monkeypatch.setenv("OME_ZARR_SOURCE", value)
-    assert current_source().name == "offline"
     assert current_source().endpoint == offline
     assert capsys.readouterr().out.count("Source:") == 1
+    load_binary_from_s3(6001247, 2)
+    assert capsys.readouterr().out == ""
+    assert current_source().name == "offline"
+    assert capsys.readouterr().out.count("Source:") == 1
+
+
+def test_loading_says_which_source_it_chose(monkeypatch, offline, capsys):
+    monkeypatch.setenv("OME_ZARR_SOURCE", "offline")
+    load_binary_from_s3(6001247, 2)
+    load_binary_from_s3(6001247, 1)
+    assert capsys.readouterr().out.count("Source: offline") == 1
 
 
 def test_the_environment_may_hold_an_endpoint(monkeypatch, offline):
