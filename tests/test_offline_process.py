@@ -85,6 +85,7 @@ KERNEL = """
 """
 
 
+@pytest.mark.speed
 def test_it_is_ready_within_two_seconds():
     """The best of three, as other programs may be busy on the same machine."""
     times = []

@@ -195,6 +195,7 @@ def test_every_key_of_one_image_is_listed_once_and_found(listed, ask):
         assert ask(f"/idr/{key}", "HEAD").status == 200
 
 
+@pytest.mark.speed
 @pytest.mark.parametrize(
     "query",
     [
@@ -515,6 +516,7 @@ def test_what_was_read_lately_is_not_painted_again(ask, monkeypatch):
     assert len(painted) == 1
 
 
+@pytest.mark.speed
 def test_small_answers_are_sent_at_once(ask):
     """Without TCP_NODELAY each answer over a kept connection waits 40 ms for the one before."""
     started = time.perf_counter()
@@ -692,6 +694,7 @@ def test_garbage_on_the_wire_does_not_harm(server, ask):
     assert ask(f"/idr/{CHUNK}").status == 200
 
 
+@pytest.mark.speed
 def test_a_delay_lets_requests_wait_side_by_side():
     slow = OfflineThread(delay_ms=200)
     address = urlsplit(slow.endpoint)

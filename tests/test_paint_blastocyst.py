@@ -154,10 +154,13 @@ def test_outside_the_image_is_an_error() -> None:
         blastocyst.paint_labels(4, 0, 0, 0, 1, 0, 1)
 
 
+@pytest.mark.speed
 def test_a_plane_is_painted_fast() -> None:
-    """5 ms, with room for a slow machine; processor time, as other tests may run beside this."""
-    blastocyst.paint(0, 0, 1, 128, *FULL)
-    start = time.thread_time()
-    for z in range(120, 140):
-        blastocyst.paint(0, 0, 1, z, *FULL)
-    assert (time.thread_time() - start) / 20 < 0.015
+    """5 ms, with half as much again for a slow machine; the best of three rounds."""
+    rounds = []
+    for _ in range(3):
+        start = time.thread_time()
+        for z in range(120, 140):
+            blastocyst.paint(0, 0, 1, z, *FULL)
+        rounds.append((time.thread_time() - start) / 20)
+    assert min(rounds) < 0.0075, rounds

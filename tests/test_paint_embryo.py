@@ -166,14 +166,14 @@ def test_outside_the_image_is_an_error() -> None:
             embryo.paint(level, t, 0, z, 0, 1, 0, 1)
 
 
-@pytest.mark.parametrize(("level", "planes", "bound"), [(4, 20, 0.015), (0, 2, 1.0)])
+@pytest.mark.speed
+@pytest.mark.parametrize(("level", "planes", "bound"), [(4, 20, 0.0075), (0, 2, 1.0)])
 def test_planes_are_painted_fast(level: int, planes: int, bound: float) -> None:
-    """5 ms for a small plane and 1 s for a full one, with room for a slow machine.
-
-    Processor time, because other tests may run beside this one.
-    """
-    plane(level, 266, 1, 494)
-    start = time.thread_time()
-    for z in range(490, 490 + planes):
-        plane(level, 266, 1, z)
-    assert (time.thread_time() - start) / planes < bound
+    """5 ms for a small plane, with half as much again for a slow machine; the best of three."""
+    rounds = []
+    for _ in range(3):
+        start = time.thread_time()
+        for z in range(490, 490 + planes):
+            plane(level, 266, 1, z)
+        rounds.append((time.thread_time() - start) / planes)
+    assert min(rounds) < bound, rounds

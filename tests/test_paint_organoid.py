@@ -278,17 +278,18 @@ def test_noise_is_small():
 # --- fast and small --------------------------------------------------------------------------
 
 
+@pytest.mark.speed
 @pytest.mark.parametrize("level", range(11))
 def test_a_tile_is_quick(level):
-    """A tile takes less than 100 ms on an idle core; allow for slow and busy machines."""
+    """100 ms, with half as much again for a slow machine; the best of nine."""
     bounds = window(level, (48000, 76000), 1024)
     paint(level, 0, 0, 0, *bounds)
     times = []
-    for _ in range(5):
+    for _ in range(9):
         start = time.thread_time()
         paint(level, 0, 0, 0, *bounds)
         times.append(time.thread_time() - start)
-    assert min(times) < (0.25 if level < 9 else 0.06)
+    assert min(times) < (0.15 if level < 9 else 0.04), times
 
 
 def test_tables_are_small():
