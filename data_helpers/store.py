@@ -16,7 +16,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -61,6 +61,13 @@ _RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 Check = Callable[[bytes], str | None]
+
+
+class Answer(NamedTuple):
+    """The bytes of an object, and its ETag: what an endpoint calls this version of the object."""
+
+    data: bytes
+    etag: str
 
 
 class IncompleteAnswerError(Exception):
@@ -124,12 +131,12 @@ class CarefulStore(Store):
         ChunkError
             A chunk could not be fetched whole in several attempts.
         """
-        data = await self._fetch(key, byte_range)
-        if data is None:
+        answer = await self._fetch(key, byte_range)
+        if answer is None:
             return None
-        return (prototype or default_buffer_prototype()).buffer.from_bytes(data)
+        return (prototype or default_buffer_prototype()).buffer.from_bytes(answer.data)
 
-    async def _fetch(self, key: str, byte_range: ByteRequest | None = None) -> bytes | None:
+    async def _fetch(self, key: str, byte_range: ByteRequest | None = None) -> Answer | None:
         """Ask for a key up to `ATTEMPTS` times, pausing longer each time."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -143,26 +150,26 @@ class CarefulStore(Store):
             await asyncio.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
         raise AssertionError("unreachable")  # pragma: no cover
 
-    async def _fetch_once(self, key: str, byte_range: ByteRequest | None) -> bytes:
+    async def _fetch_once(self, key: str, byte_range: ByteRequest | None) -> Answer:
         path = f"{self.url}/{key}" if key else self.url
         if isinstance(byte_range, RangeByteRequest):
             start, end = byte_range.start, byte_range.end
-            data = await _read(path, start, end)
-            if len(data) > end - start:  # the endpoint ignored the range and sent everything
-                data = data[start:end]
-            if len(data) < end - start:
-                raise IncompleteAnswerError(f"{len(data)} of {end - start} bytes")
-            return data
+            answer = await _read(path, start, end)
+            if len(answer.data) > end - start:  # the endpoint ignored the range, sent everything
+                answer = answer._replace(data=answer.data[start:end])
+            if len(answer.data) < end - start:
+                raise IncompleteAnswerError(f"{len(answer.data)} of {end - start} bytes")
+            return answer
         if isinstance(byte_range, SuffixByteRequest):
-            data = await _read(path, -byte_range.suffix)
-            return data[-byte_range.suffix :]
-        data = await _read(path)
+            answer = await _read(path, -byte_range.suffix)
+            return answer._replace(data=answer.data[-byte_range.suffix :])
+        answer = await _read(path)
         if isinstance(byte_range, OffsetByteRequest):
-            return data[byte_range.offset :]
-        problem = self.check(data) if self.check and not _is_metadata(key) else None
+            return answer._replace(data=answer.data[byte_range.offset :])
+        problem = self.check(answer.data) if self.check and not _is_metadata(key) else None
         if problem:
             raise IncompleteAnswerError(problem)
-        return data
+        return answer
 
     def _explain(self, key: str, error: Exception, attempts: int) -> OmeZarrError:
         """One sentence for a request that failed for good."""
@@ -216,10 +223,10 @@ class CarefulStore(Store):
             elif isinstance(answer, BaseException):
                 raise answer
             elif answer is not None:
-                documents[key] = _parse_json(answer, f"{self.url}/{key}")
+                documents[key] = _parse_json(answer.data, f"{self.url}/{key}")
         return documents, denied
 
-    async def _fetch_all(self, keys: list[str]) -> list[bytes | BaseException | None]:
+    async def _fetch_all(self, keys: list[str]) -> list[Answer | BaseException | None]:
         return await asyncio.gather(*map(self._fetch, keys), return_exceptions=True)
 
     # What follows completes Zarr's store interface: this one reads single keys, nothing else.
@@ -269,15 +276,36 @@ def _keep_asyncio_quiet() -> None:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
-async def _read(path: str, start: int | None = None, end: int | None = None) -> bytes:
-    """Read a remote object or a local file, or a part of it, and count what it cost."""
+async def _read(path: str, start: int | None = None, end: int | None = None) -> Answer:
+    """Read a remote object or a local file, or a part of it, and count what it cost.
+
+    A negative start counts from the end.
+    """
     count_request()
-    if path.startswith(("http://", "https://")):
-        data: bytes = await _http(path)._cat_file(path, start=start, end=end)
-    else:
-        data = (await asyncio.to_thread(Path(path).read_bytes))[start:end]
-    count_bytes(len(data))
-    return data
+    read = _read_remote if path.startswith(("http://", "https://")) else _read_local
+    answer = await read(path, start, end)
+    count_bytes(len(answer.data))
+    return answer
+
+
+async def _read_remote(url: str, start: int | None, end: int | None) -> Answer:
+    headers = {"Accept-Encoding": "identity"}  # chunks are compressed already
+    if start is not None:
+        part = f"{start}-{'' if end is None else end - 1}" if start >= 0 else start
+        headers["Range"] = f"bytes={part}"
+    http = _http(url)
+    session = await http.set_session()
+    async with session.get(http.encode_url(url), headers=headers) as response:
+        if response.status == 404:
+            raise FileNotFoundError(url)
+        response.raise_for_status()
+        return Answer(await response.read(), response.headers.get("ETag", ""))
+
+
+async def _read_local(path: str, start: int | None, end: int | None) -> Answer:
+    file = Path(path)
+    data = await asyncio.to_thread(file.read_bytes)
+    return Answer(data[start:end], f"{file.stat().st_mtime_ns}-{len(data)}")
 
 
 def _http(url: str) -> AsyncFileSystem:
