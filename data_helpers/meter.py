@@ -1,68 +1,288 @@
-"""Count what really went over the wire in a block of code."""
+"""Count what really went over the wire in a block of code.
+
+The store tells every running meter about each request. Other processes do the same through files:
+while a meter runs, a store that is sent to another process carries the folder of the meter's
+*spool* along. There each process appends a line for each request to a file of its own, and the
+meter reads these files when its block ends.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import tempfile
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+
+ANSWERED, NOT_FOUND, FAILED = "answered", "not found", "failed"
+"""What can become of a request; "failed" is every error, and no answer until the block ended."""
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
+class Request:
+    """One request.
+
+    Attributes
+    ----------
+    address : str
+        What was asked for, with the range of bytes if it was a part of an object.
+    start, end : float
+        When it was sent and when its answer had come whole, on the clock `time.perf_counter`,
+        which all processes of a computer share.
+    bytes : int
+        Size of the answer, as stored (compressed); 0 for an error.
+    outcome : str
+        "answered", "not found" or "failed".
+    chunk : bool
+        Whether it asked for pixels; otherwise for metadata.
+    retry : bool
+        Whether the same was asked for just before, in vain.
+    """
+
+    address: str
+    start: float
+    end: float = float("inf")
+    bytes: int = 0
+    outcome: str = FAILED
+    chunk: bool = True
+    retry: bool = False
+
+    def sent_now(self) -> None:
+        """Start the clock anew: until now the request waited in this computer."""
+        self.start = time.perf_counter()
+
+
+@dataclass(eq=False)
 class Cost:
     """What a block of code cost.
+
+    Numbers grow while the block runs; those of other processes, `most_in_flight` and `seconds` are
+    added at its end.
 
     Attributes
     ----------
     requests : int
-        Requests sent by the stores of this process, retries included.
+        Requests sent, retries included. For a local folder: files asked for.
     bytes : int
-        Bytes received in their answers, as stored (compressed).
+        Bytes received, as stored (compressed).
+    retries : int
+        Requests that repeat one which failed, for example because the endpoint was busy.
+    not_found : int
+        Answers that there is no such object (404; a local file that does not exist).
+    most_in_flight : int
+        Largest number of requests that were under way at the same moment.
     seconds : float
         Time from entering the block to leaving it.
+    fetched_twice : float
+        Of the chunks asked for, the share that had been asked for before in this block: 0 when
+        each was fetched once, 0.5 when all were fetched twice. Retries, metadata and chunks that
+        are not there do not count.
+    log : list of Request
+        Every request.
     """
 
     requests: int = 0
     bytes: int = 0
+    retries: int = 0
+    not_found: int = 0
+    most_in_flight: int = 0
     seconds: float = 0.0
+    fetched_twice: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.log: list[Request] = []
+        self._start = time.perf_counter()
+        self._chunks: set[str] = set()
+        self._fetches = 0
+        self._running = True
+        self._lock = threading.Lock()
+
+    def __str__(self) -> str:
+        from .multiscale import human_bytes  # which imports the store, and the store this module
+
+        parts = [f"{self.requests:,} request{'' if self.requests == 1 else 's'}"]
+        parts.append(human_bytes(self.bytes))
+        if self.requests:
+            parts.append(f"up to {self.most_in_flight} in flight")
+        parts.append(f"{self.seconds:.2f} s")
+        if self.retries:
+            parts.append(f"{self.retries:,} retr{'y' if self.retries == 1 else 'ies'}")
+        if self.not_found:
+            parts.append(f"{self.not_found:,} not found")
+        if self.fetched_twice:
+            parts.append(f"{self.fetched_twice:.0%} of the chunks fetched twice")
+        return ", ".join(parts)
+
+    def _sent(self, request: Request) -> None:
+        with self._lock:
+            if self._running:
+                self.log.append(request)
+                self.requests += 1
+                self.retries += request.retry
+
+    def _done(self, request: Request) -> None:
+        with self._lock:
+            if not self._running:
+                return
+            self.bytes += request.bytes
+            self.not_found += request.outcome == NOT_FOUND
+            if request.chunk and not request.retry and request.outcome != NOT_FOUND:
+                self._fetches += 1
+                self._chunks.add(request.address)
+                self.fetched_twice = 1 - len(self._chunks) / self._fetches
+
+    def _finish(self, from_elsewhere: Iterable[Request]) -> None:
+        """Add what other processes asked for, and sum up."""
+        for request in from_elsewhere:
+            self._sent(request)
+            self._done(request)
+        with self._lock:
+            self._running = False
+            end = time.perf_counter()
+            self.seconds = end - self._start
+            self.log.sort(key=lambda request: request.start)
+            self.most_in_flight = max(_in_flight(self.log, end)[1], default=0)
 
 
-_running: list[Cost] = []
+_running: dict[str, Cost] = {}
+"""Meters of this process that run now, by the folder of their spool."""
+
+_spools: set[str] = set()
+"""Folders of meters that run in other processes, and wait for what this process asks for."""
 
 
 @contextmanager
-def request_meter() -> Iterator[Cost]:
-    """Count requests and bytes of all stores in this process while a block runs.
+def request_meter(show: bool = True) -> Iterator[Cost]:
+    """Count what the stores of this package ask for while a block runs, and print one line.
+
+    Counts whatever an image opened by this package asks for: over https, at an S3 endpoint, or
+    in a local folder; in all threads, and in processes on this computer that receive the image,
+    or an array of it, while the block runs (Dask's processes, a process pool, the workers of a
+    `LocalCluster`). What is found in a cache is no request. Blocks may lie inside one another:
+    each counts all.
+
+    Not counted: workers on other computers; a process that received the image before the block
+    began, such as a Dask graph that was persisted earlier; a request in another process that is
+    not done when the block ends; and what other libraries fetch.
+
+    Parameters
+    ----------
+    show : bool
+        Whether to print the line at the end of the block.
 
     Yields
     ------
     Cost
-        Its numbers grow while the block runs; seconds are filled in at its end.
+        `requests`, `bytes`, `retries`, `not_found`, `most_in_flight`, `seconds` and
+        `fetched_twice`; ``str(cost)`` is the line.
 
     Examples
     --------
-    >>> with request_meter() as cost:
+    >>> with request_meter(show=False) as cost:
     ...     pass
     >>> cost.requests, cost.bytes
     (0, 0)
     """
-    cost = Cost()
-    _running.append(cost)
-    start = time.perf_counter()
+    folder = _new_folder()
+    cost = _running[folder] = Cost()
     try:
         yield cost
     finally:
-        cost.seconds = time.perf_counter() - start
-        _running[:] = [other for other in _running if other is not cost]
+        del _running[folder]
+        cost._finish(_read_spool(folder))
+        shutil.rmtree(folder, ignore_errors=True)
+        if show:
+            print(cost)
 
 
-def count_request() -> None:
-    """Add one request to every meter that runs."""
-    for cost in list(_running):
-        cost.requests += 1
+@contextmanager
+def counted(address: str, *, chunk: bool, retry: bool) -> Iterator[Request]:
+    """Tell every meter about one request; the block sends it and notes the bytes received."""
+    request = Request(address, time.perf_counter(), chunk=chunk, retry=retry)
+    costs, folders = list(_running.values()), list(_spools)
+    for cost in costs:
+        cost._sent(request)
+    try:
+        yield request
+        request.outcome = ANSWERED
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        request.outcome = NOT_FOUND
+        raise
+    finally:
+        request.end = time.perf_counter()
+        for cost in costs:
+            cost._done(request)
+        for folder in folders:
+            _append(folder, request)
 
 
-def count_bytes(received: int) -> None:
-    """Add the bytes of an answer to every meter that runs."""
-    for cost in list(_running):
-        cost.bytes += received
+# The spool: a folder for each meter, and in it a file for each other process
+
+
+def spools_to_carry() -> list[str]:
+    """Folders that a store takes along when it is sent to another process."""
+    return [*_running, *_spools]
+
+
+def join_spools(folders: Iterable[str]) -> None:
+    """Write to these folders from now on, but not to those of meters in this same process."""
+    _spools.update(set(folders) - _running.keys())
+
+
+def _new_folder() -> str:
+    try:
+        return tempfile.mkdtemp(prefix="request-meter-")
+    except OSError:  # no room or no right to write: then only this process is counted
+        return f"no folder {time.perf_counter_ns()}"
+
+
+def _append(folder: str, request: Request) -> None:
+    """Write one request to the file of this process; forget a folder that is gone."""
+    values = [getattr(request, name) for name in Request.__slots__]
+    line = json.dumps(values).encode() + b"\n"
+    try:
+        file = os.open(f"{folder}/{os.getpid()}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    except OSError:
+        _spools.discard(folder)
+        return
+    with suppress(OSError):  # a full disk must not stop the reading
+        os.write(file, line)
+    os.close(file)
+
+
+def _read_spool(folder: str) -> list[Request]:
+    """What other processes asked for; a line cut short by the end of its process is left out."""
+    requests = []
+    with suppress(OSError):
+        for file in sorted(Path(folder).iterdir()):
+            for line in file.read_bytes().splitlines():
+                with suppress(ValueError, TypeError):
+                    requests.append(Request(*json.loads(line)))
+    return requests
+
+
+def _after_fork() -> None:
+    """In a forked process, the meters of its parent are meters elsewhere."""
+    _spools.update(_running)
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _in_flight(log: Iterable[Request], end: float) -> tuple[list[float], list[int]]:
+    """Moments at which the number of requests under way changes, and the number from then on."""
+    changes = [(request.start, 1) for request in log]
+    changes += [(min(request.end, end), -1) for request in log]
+    moments, counts, count = [], [], 0
+    for moment, change in sorted(changes):  # at the same moment, an end goes before a start
+        count += change
+        moments.append(moment)
+        counts.append(count)
+    return moments, counts

@@ -39,7 +39,7 @@ from .errors import (
     MalformedMetadataError,
     OmeZarrError,
 )
-from .meter import count_bytes, count_request
+from .meter import Request, counted, join_spools, spools_to_carry
 
 CONCURRENCY = 64
 """Requests in flight when many chunks are read at once."""
@@ -106,6 +106,14 @@ class CarefulStore(Store):
     def __str__(self) -> str:
         return self.url
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: also where to report requests to meters that run now."""
+        return {**self.__dict__, "_spools": spools_to_carry()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        join_spools(state.pop("_spools", ()))
+        self.__dict__.update(state)
+
     def below(self, path: str) -> CarefulStore:
         """The store of a folder below this one, such as ``labels/0``."""
         return CarefulStore(f"{self.url}/{path}")
@@ -140,7 +148,7 @@ class CarefulStore(Store):
         """Ask for a key up to `ATTEMPTS` times, pausing longer each time."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await self._fetch_once(key, byte_range)
+                return await self._fetch_once(key, byte_range, attempt > 1)
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 return None
             except Exception as error:
@@ -150,20 +158,20 @@ class CarefulStore(Store):
             await asyncio.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
         raise AssertionError("unreachable")  # pragma: no cover
 
-    async def _fetch_once(self, key: str, byte_range: ByteRequest | None) -> Answer:
+    async def _fetch_once(self, key: str, byte_range: ByteRequest | None, retry: bool) -> Answer:
         path = f"{self.url}/{key}" if key else self.url
         if isinstance(byte_range, RangeByteRequest):
             start, end = byte_range.start, byte_range.end
-            answer = await _read(path, start, end)
+            answer = await _read(path, start, end, retry)
             if len(answer.data) > end - start:  # the endpoint ignored the range, sent everything
                 answer = answer._replace(data=answer.data[start:end])
             if len(answer.data) < end - start:
                 raise IncompleteAnswerError(f"{len(answer.data)} of {end - start} bytes")
             return answer
         if isinstance(byte_range, SuffixByteRequest):
-            answer = await _read(path, -byte_range.suffix)
+            answer = await _read(path, -byte_range.suffix, None, retry)
             return answer._replace(data=answer.data[-byte_range.suffix :])
-        answer = await _read(path)
+        answer = await _read(path, None, None, retry)
         if isinstance(byte_range, OffsetByteRequest):
             return answer._replace(data=answer.data[byte_range.offset :])
         problem = self.check(answer.data) if self.check and not _is_metadata(key) else None
@@ -276,19 +284,23 @@ def _keep_asyncio_quiet() -> None:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
-async def _read(path: str, start: int | None = None, end: int | None = None) -> Answer:
-    """Read a remote object or a local file, or a part of it, and count what it cost.
+async def _read(
+    path: str, start: int | None = None, end: int | None = None, retry: bool = False
+) -> Answer:
+    """Read a remote object or a local file, or a part of it, and tell the meters about it.
 
-    A negative start counts from the end.
+    A negative start counts from the end; so is the index of a shard read, which is no chunk.
     """
-    count_request()
-    read = _read_remote if path.startswith(("http://", "https://")) else _read_local
-    answer = await read(path, start, end)
-    count_bytes(len(answer.data))
-    return answer
+    chunk = not _is_metadata(path) and (start is None or start >= 0)
+    address = path if start is None else f"{path} {start}:{end}"
+    with counted(address, chunk=chunk, retry=retry) as request:
+        read = _read_remote if path.startswith(("http://", "https://")) else _read_local
+        answer = await read(path, start, end, request)
+        request.bytes = len(answer.data)
+        return answer
 
 
-async def _read_remote(url: str, start: int | None, end: int | None) -> Answer:
+async def _read_remote(url: str, start: int | None, end: int | None, request: Request) -> Answer:
     headers = {"Accept-Encoding": "identity"}  # chunks are compressed already
     if start is not None:
         part = f"{start}-{'' if end is None else end - 1}" if start >= 0 else start
@@ -302,9 +314,14 @@ async def _read_remote(url: str, start: int | None, end: int | None) -> Answer:
         return Answer(await response.read(), response.headers.get("ETag", ""))
 
 
-async def _read_local(path: str, start: int | None, end: int | None) -> Answer:
+async def _read_local(path: str, start: int | None, end: int | None, request: Request) -> Answer:
     file = Path(path)
-    data = await asyncio.to_thread(file.read_bytes)
+
+    def read() -> bytes:
+        request.sent_now()  # until here it waited for a free thread
+        return file.read_bytes()
+
+    data = await asyncio.to_thread(read)
     return Answer(data[start:end], f"{file.stat().st_mtime_ns}-{len(data)}")
 
 
