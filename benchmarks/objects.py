@@ -1,0 +1,105 @@
+"""What the benchmark's endpoint holds: the stand-in's objects, painted once and kept in memory.
+
+The stand-in itself keeps 32 MB of painted strips. Here every object stays, so that a second
+request for it costs no painting, and what is measured is the network that the endpoint plays.
+
+To see how cost grows there are more keys, which cost no painting either:
+
+* ``zarr/repeated/4007801.zarr`` is the movie, but of its planes only twenty differ;
+* ``zarr/chunks/{number}.zarr`` has this number of chunks, and all are the same plane.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+
+from data_helpers.offline.catalogue import BUCKET, COMPRESSOR, Entry, build_catalogue
+from data_helpers.offline.chunks import paint_strip, strip_rows
+
+MOVIE = "zarr/v0.1/4007801.zarr"
+REPEATED = "zarr/repeated/4007801.zarr"
+PLANE = (128, 135)  # Y and X of a chunk of the movie's level 4
+REPEATED_PLANE = re.compile(REPEATED + r"/4/\d+\.(\d)\.(\d+)\.0\.0")
+COUNTED = re.compile(r"zarr/chunks/(\d{1,9})\.zarr/(\.zattrs|0/\.zarray|0/(\d+)\.0\.0\.0\.0)")
+
+
+class Objects:
+    """All objects of the bucket, each made when it is first wanted.
+
+    Attributes
+    ----------
+    made : int
+        Chunks painted so far.
+    """
+
+    def __init__(self) -> None:
+        self._catalogue = build_catalogue()
+        self._kept: dict[str, bytes | None] = {}
+        self.made = 0
+
+    def kept(self, path: str) -> bool:
+        """Whether an object (or that there is none) is known without any work."""
+        return path in self._kept
+
+    def get(self, path: str) -> bytes | None:
+        """The bytes of ``bucket/key``, or None where there is no such key. May paint."""
+        if path not in self._kept:
+            bucket, _, key = path.partition("/")
+            self._kept[path] = self._make(key) if bucket == BUCKET else None
+        return self._kept[path]
+
+    def _make(self, key: str) -> bytes | None:
+        counted = COUNTED.fullmatch(key)
+        if counted:
+            return self._counted(int(counted[1]), counted[2], counted[3])
+        if key.startswith(REPEATED):
+            return self._repeated(key)
+        entry = self._catalogue.find(key)
+        if entry is None or entry.array is None:
+            return entry.document if entry else None
+        self.made += 1
+        return paint(entry)
+
+    def _counted(self, chunks: int, name: str, number: str | None) -> bytes | None:
+        """An object of the image that has this many chunks."""
+        if name == ".zattrs":
+            levels = {"datasets": [{"path": "0"}], "version": "0.1", "name": "synthetic planes"}
+            return json.dumps({"multiscales": [levels]}).encode()
+        if number is None:
+            return json.dumps(counted_array(chunks)).encode()
+        return self._plane(1, 4) if int(number) < chunks else None
+
+    def _repeated(self, key: str) -> bytes | None:
+        """An object of the movie with few different planes: ten depths of each channel."""
+        plane = REPEATED_PLANE.fullmatch(key)
+        if plane:
+            return self._plane(int(plane[1]), int(plane[2]) % 10)
+        return self.get(f"{BUCKET}/{key.replace(REPEATED, MOVIE)}")
+
+    def _plane(self, channel: int, number: int) -> bytes | None:
+        """One of ten planes in the middle of the movie."""
+        return self.get(f"{BUCKET}/{MOVIE}/4/265.{channel}.{490 + number}.0.0")
+
+
+def counted_array(chunks: int) -> dict[str, object]:
+    """The ``.zarray`` of an array of this many planes, one a chunk."""
+    return {
+        "chunks": (1, 1, 1, *PLANE),
+        "compressor": COMPRESSOR,
+        "dtype": "<u2",
+        "fill_value": 0,
+        "filters": None,
+        "order": "C",
+        "shape": (chunks, 1, 1, *PLANE),
+        "zarr_format": 2,
+    }
+
+
+def paint(entry: Entry) -> bytes:
+    """One chunk as it is stored, from the painter of its image."""
+    array = entry.array
+    assert array is not None
+    strips = range(-(-array.chunks[3] // strip_rows(array)))
+    return b"".join(map(partial(paint_strip, array, entry.index), strips))

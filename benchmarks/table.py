@@ -1,0 +1,184 @@
+"""Measure the table: every work in every way, taking turns, so that a busy moment hits them all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from .endpoint import Endpoint, Settings
+from .targets import ROWS, Claim, Measured, Result, Row, compare_results
+from .ways import PEERS
+from .worker import Run, Worker
+
+HEAVY = (
+    "aiohttp", "dask", "distributed", "fsspec", "ipywidgets", "matplotlib", "numcodecs", "numpy",
+    "pandas", "s3fs", "skimage", "tqdm", "zarr",
+)  # fmt: skip
+"""What ``import data_helpers`` must not import; the call that needs it does."""
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much to measure.
+
+    Attributes
+    ----------
+    settings : Settings
+        How the endpoint answers.
+    repeats : int
+        Runs of each way; the median counts.
+    timeout : float
+        Seconds after which one run is stopped and reported as such.
+    budget : float
+        Seconds for all runs of a way together: a slow way is measured less often.
+    peer_timeout : float
+        The same as `timeout`, for the peers.
+    quick : bool
+        Fewer steps where growth is measured.
+    """
+
+    settings: Settings
+    repeats: int = 5
+    timeout: float = 60.0
+    budget: float = 20.0
+    peer_timeout: float = 60.0
+    quick: bool = False
+
+
+def measure_row(row: Row, workers: dict[str, Worker], plan: Plan, say: Say) -> Result:
+    """Measure one work in all ways, after a warm-up without latency in which all is painted."""
+    settings, latency = plan.settings, plan.settings.latency_ms / 1000
+    runs: dict[str, list[Run]] = {way: [] for way in workers}
+    workers["limit"].run(row.work, Settings(), plan.timeout)
+    for way, worker in workers.items():
+        if way != "limit":
+            worker.run(row.work, Settings(), plan.peer_timeout, **row.small)
+    for _ in range(plan.repeats):
+        for way, worker in workers.items():
+            done = runs[way]
+            spent = sum(run.seconds or 0 for run in done)
+            if spent < plan.budget and not any(run.problem for run in done):
+                seconds = plan.peer_timeout if way in PEERS else plan.timeout
+                done.append(worker.run(row.work, settings, seconds))
+    ways = {way: Measured(done) for way, done in runs.items()}
+    compare_results(ways, "data_helpers" if row.work.startswith("open") else "limit")
+    result = Result(row, ways, latency)
+    for way, measured in ways.items():
+        painted = measured.most("painted")
+        note = f", {painted} chunks painted meanwhile: no measure" if painted else ""
+        say(f"  {way:15} {brief(measured)}{note}")
+    return result
+
+
+def brief(measured: Measured) -> str:
+    """One line about several runs."""
+    if measured.problem:
+        return measured.problem
+    times = measured.times
+    return (
+        f"{measured.seconds:8.3f} s ({min(times):.3f} to {max(times):.3f}, {len(times)} runs), "
+        f"CPU {measured.cpu:.3f} s, {measured.most('requests')} requests, "
+        f"{measured.most('rounds')} rounds, {measured.most('most_in_flight')} in flight"
+    )
+
+
+def measure_table(
+    endpoint: Endpoint, plan: Plan, say: Say, peers: Iterable[str] = PEERS
+) -> list[Result]:
+    """Measure every row of the table, each package in its own process."""
+    results = []
+    with ExitStack() as stack:
+        ways = ("limit", "data_helpers", *peers)
+        workers = {way: stack.enter_context(Worker(way, endpoint)) for way in ways}
+        for row in ROWS:
+            say(row.title)
+            result = measure_row(row, workers, plan, say)
+            say(f"  {result.verdict}")
+            results.append(result)
+    return results
+
+
+def measure_one_cpu(endpoint: Endpoint, plan: Plan, say: Say) -> list[Result]:
+    """Measure the rows on one processor, and the memory of a process that does nothing else."""
+    results = []
+    with ExitStack() as stack:
+        ways = ("limit", "data_helpers")
+        workers = {way: stack.enter_context(Worker(way, endpoint, one_cpu=True)) for way in ways}
+        for row in ROWS:
+            say(f"{row.title}, on one CPU")
+            result = measure_row(row, workers, plan, say)
+            result.peak_mb = peak_memory(row, endpoint, plan)
+            say(f"  {result.verdict}")
+            results.append(result)
+    return results
+
+
+def peak_memory(row: Row, endpoint: Endpoint, plan: Plan) -> float | None:
+    """Peak memory, in MB, of a fresh process on one processor that does one work once."""
+    with Worker("data_helpers", endpoint, one_cpu=True) as worker:
+        return worker.run(row.work, plan.settings, plan.timeout).peak_mb
+
+
+@dataclass
+class Imports:
+    """What importing costs beyond the dependencies.
+
+    Attributes
+    ----------
+    bare_ms : float
+        ``import data_helpers``.
+    loading_ms : float
+        The helper's own modules when ``load_binary_from_s3`` is first used.
+    heavy : list of str
+        Large packages that the bare import brings in.
+    """
+
+    bare_ms: float
+    loading_ms: float
+    heavy: list[str]
+
+    @property
+    def claims(self) -> list[Claim]:
+        """What the target says."""
+        return [
+            Claim("ms", self.bare_ms, 50),
+            Claim("ms with load_binary_from_s3", self.loading_ms, 50),
+            Claim("heavy packages", len(self.heavy), 0),
+        ]
+
+    @property
+    def verdict(self) -> str:
+        """"met", or what is not."""
+        missed = [str(claim) for claim in self.claims if not claim.met]
+        return f"**not met**: {', '.join(missed)} {' '.join(self.heavy)}" if missed else "met"
+
+
+def measure_imports(repeats: int) -> Imports:
+    """Measure imports in fresh processes, with the times that Python takes of each module."""
+    bare = sorted(own_import_ms("import data_helpers") for _ in range(repeats))
+    loading = sorted(
+        own_import_ms("from data_helpers import load_binary_from_s3") for _ in range(repeats)
+    )
+    code = "import sys, data_helpers; print(*sys.modules)"
+    modules = python("-c", code).stdout.split()
+    heavy = sorted({name.split(".")[0] for name in modules} & set(HEAVY))
+    return Imports(bare[repeats // 2], loading[repeats // 2], heavy)
+
+
+def own_import_ms(code: str) -> float:
+    """Milliseconds of the helper's own modules, without those that they import."""
+    lines = python("-X", "importtime", "-c", code).stderr.splitlines()
+    own = [line.split("|") for line in lines if line.split("|")[-1].strip()[:12] == "data_helpers"]
+    return sum(int(parts[0].split(":")[1]) for parts in own) / 1000
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a Python of its own."""
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=60, check=True
+    )

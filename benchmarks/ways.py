@@ -1,0 +1,300 @@
+"""The works that are measured, and each way to do them.
+
+Each way has one method for each work. The method does what is not timed (such as opening the image
+whose planes are read) and returns the part that is. Its result is checked against the other ways'.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from .objects import MOVIE, PLANE, REPEATED
+from .solution import Notebook
+
+ORGANOID = "zarr/v0.1/9822152.zarr"
+BLASTOCYST = "zarr/v0.1/6001247.zarr"
+MIDDLE = (265, 1, 494)  # one plane of the movie: t, c, z
+IN_FLIGHT = 64
+Thunk = Callable[[], Any]
+
+
+class Way:
+    """One way to do the works.
+
+    Parameters
+    ----------
+    endpoint : str
+        Address of the endpoint to read from.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self.bucket = f"{endpoint}/idr"
+
+    def open_all(self) -> Thunk:
+        """Open all 11 levels of 9822152 with metadata: list of lazy arrays."""
+        raise NotImplementedError
+
+    def open_one(self) -> Thunk:
+        """Open level 4 of 4007801: list of one lazy array."""
+        raise NotImplementedError
+
+    def load(self) -> Thunk:
+        """Load all pixels of level 0 of 6001247: NumPy, TCZYX."""
+        raise NotImplementedError
+
+    def compute(self) -> Thunk:
+        """Open level 0 of 6001247 lazily, then compute it on two threads: NumPy, TCZYX."""
+        raise NotImplementedError
+
+    def plane(self) -> Thunk:
+        """Read one plane out of level 4 of 4007801, which is open already: NumPy, YX."""
+        raise NotImplementedError
+
+    def plane_of(self, chunks: int) -> Thunk:
+        """Read one plane out of an array of so many chunks, which is open already: NumPy, YX."""
+        raise NotImplementedError
+
+    def segment(self, times: int = 0, depths: int = 0) -> Thunk:
+        """Segment planes of 4007801 as notebook 03 does, 100 of them or so many: labels."""
+        raise NotImplementedError
+
+
+class Ours(Way):
+    """``data_helpers``."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(endpoint)
+        os.environ["OME_ZARR_SOURCE"] = endpoint
+        import data_helpers
+
+        self.helper = data_helpers
+        data_helpers.choose_source(endpoint)
+
+    def open_all(self) -> Thunk:  # noqa: D102
+        return lambda: self.helper.open_multiscale(9822152).levels
+
+    def open_one(self) -> Thunk:  # noqa: D102
+        return lambda: [self.helper.load_binary_from_s3(4007801, "4")]
+
+    def load(self) -> Thunk:  # noqa: D102
+        return lambda: self.helper.load_binary_from_s3_with_data(6001247)
+
+    def compute(self) -> Thunk:  # noqa: D102
+        return lambda: self.helper.load_binary_from_s3(6001247).compute(num_workers=2)
+
+    def plane(self) -> Thunk:  # noqa: D102
+        level = self.helper.load_binary_from_s3(4007801, "4")
+        return lambda: level[MIDDLE].compute()
+
+    def plane_of(self, chunks: int) -> Thunk:  # noqa: D102
+        url = f"{self.bucket}/zarr/chunks/{chunks}.zarr"
+        level = self.helper.open_multiscale(url).levels[0]
+        return lambda: level[chunks // 2, 0, 0].compute()
+
+    def segment(self, times: int = 0, depths: int = 0) -> Thunk:  # noqa: D102
+        image = f"{self.bucket}/{REPEATED}" if times else 4007801
+        return Notebook(lambda _: self.helper.open_multiscale(image), times, depths).run
+
+
+class Peer(Way):
+    """A package that gives lazy Dask arrays: whatever is done with them afterwards is the same."""
+
+    def levels(self, url: str, paths: Iterable[str] | None = None) -> list[Any]:
+        """Open an image with its metadata: its levels, or only some where the package can."""
+        raise NotImplementedError
+
+    def open_all(self) -> Thunk:  # noqa: D102
+        return lambda: self.levels(f"{self.bucket}/{ORGANOID}")
+
+    def open_one(self) -> Thunk:  # noqa: D102
+        return lambda: self.levels(f"{self.bucket}/{MOVIE}", ["4"])[-1:]
+
+    def load(self) -> Thunk:  # noqa: D102
+        return lambda: self.levels(f"{self.bucket}/{BLASTOCYST}", ["0"])[0].compute()
+
+    def compute(self) -> Thunk:  # noqa: D102
+        url = f"{self.bucket}/{BLASTOCYST}"
+        return lambda: self.levels(url, ["0"])[0].compute(num_workers=2)
+
+    def plane(self) -> Thunk:  # noqa: D102
+        level = self.levels(f"{self.bucket}/{MOVIE}", ["4"])[-1]
+        return lambda: level[MIDDLE].compute()
+
+    def plane_of(self, chunks: int) -> Thunk:  # noqa: D102
+        level = self.levels(f"{self.bucket}/zarr/chunks/{chunks}.zarr", ["0"])[0]
+        return lambda: level[chunks // 2, 0, 0].compute()
+
+    def segment(self, times: int = 0, depths: int = 0) -> Thunk:  # noqa: D102
+        level = self.levels(f"{self.bucket}/{REPEATED if times else MOVIE}", ["4"])[-1]
+        image = SimpleNamespace(arrays={4: Computing(level)}, levels={4: level})
+        return Notebook(lambda _: image, times, depths).run
+
+
+class Computing:
+    """A lazy array that is computed as soon as it is indexed, as tasks that slice one do."""
+
+    def __init__(self, lazy: Any) -> None:
+        self.lazy = lazy
+        self.shape = lazy.shape
+
+    def __getitem__(self, selection: Any) -> np.ndarray:
+        return np.asarray(self.lazy[selection].compute())
+
+
+class Dask(Peer):
+    """``dask.array.from_zarr``, a call for each level."""
+
+    def levels(self, url: str, paths: Iterable[str] | None = None) -> list[Any]:  # noqa: D102
+        import dask.array as da
+        import fsspec
+
+        if paths is None:
+            with fsspec.open(f"{url}/.zattrs") as file:
+                described = json.load(file)["multiscales"][0]
+            paths = [level["path"] for level in described["datasets"]]
+        return [da.from_zarr(f"{url}/{path}") for path in paths]
+
+
+class OmeZarr(Peer):
+    """ome-zarr-py, which opens all levels whichever is wanted."""
+
+    def levels(self, url: str, paths: Iterable[str] | None = None) -> list[Any]:  # noqa: D102
+        from ome_zarr.io import parse_url
+        from ome_zarr.reader import Reader
+
+        location = parse_url(url)
+        assert location is not None, "ome-zarr-py finds no image"
+        return list(next(iter(Reader(location)())).data)
+
+
+class NgffZarr(Peer):
+    """ngff-zarr, which opens all levels whichever is wanted."""
+
+    def levels(self, url: str, paths: Iterable[str] | None = None) -> list[Any]:  # noqa: D102
+        import ngff_zarr
+
+        return [image.data for image in ngff_zarr.from_ngff_zarr(url).images]
+
+
+class Limit(Way):
+    """The limit: the keys that are needed, all known before, fetched raw with 64 in flight.
+
+    The http client and its session are those of the helper's store.
+
+    Attributes
+    ----------
+    parts : dict of str to float
+        Seconds of the last run: ``fetch``, ``decode``, ``segment``.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(endpoint)
+        from zarr.core.sync import sync
+
+        from data_helpers.store import _http
+
+        self._sync, self._http = sync, _http(endpoint)
+        self.parts: dict[str, float] = {}
+
+    async def _fetch(self, keys: list[str]) -> list[bytes]:
+        session = await self._http.set_session()
+        turns = asyncio.Semaphore(IN_FLIGHT)
+
+        async def one(key: str) -> bytes:
+            async with turns, session.get(f"{self.bucket}/{key}") as answer:
+                answer.raise_for_status()
+                return await answer.read()
+
+        return await asyncio.gather(*map(one, keys))
+
+    def fetch(self, keys: list[str]) -> list[bytes]:
+        """Fetch these keys raw."""
+        with self.timed("fetch"):
+            return self._sync(self._fetch(keys))
+
+    def decode(self, chunks: list[bytes], shape: tuple[int, ...]) -> np.ndarray:
+        """The pixels of chunks that hold one plane each, as one array."""
+        from numcodecs import Blosc
+
+        with self.timed("decode"):
+            pixels = np.empty((len(chunks), *shape[-2:]), "<u2")
+            for plane, data in zip(pixels, chunks, strict=True):
+                Blosc().decode(data, plane)
+        return pixels.reshape(shape)
+
+    @contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Note the seconds of one part of the work."""
+        start = time.perf_counter()
+        yield
+        self.parts[part] = time.perf_counter() - start
+
+    def open_all(self) -> Thunk:  # noqa: D102
+        return lambda: self.fetch(metadata(ORGANOID, range(11)))
+
+    def open_one(self) -> Thunk:  # noqa: D102
+        return lambda: self.fetch(metadata(MOVIE, [4]))
+
+    def load(self) -> Thunk:  # noqa: D102
+        shape = (1, 2, 257, 210, 253)
+        keys = [f"{BLASTOCYST}/0/0.{c}.{z}.0.0" for c in range(2) for z in range(257)]
+        keys += metadata(BLASTOCYST, [0])
+        return lambda: self.decode(self.fetch(keys)[:-2], shape)
+
+    compute = load
+
+    def plane(self) -> Thunk:  # noqa: D102
+        key = f"{MOVIE}/4/{'.'.join(map(str, MIDDLE))}.0.0"
+        return lambda: self.decode(self.fetch([key]), PLANE)
+
+    def plane_of(self, chunks: int) -> Thunk:  # noqa: D102
+        key = f"zarr/chunks/{chunks}.zarr/0/{chunks // 2}.0.0.0.0"
+        return lambda: self.decode(self.fetch([key]), PLANE)
+
+    def segment(self, times: int = 0, depths: int = 0) -> Thunk:
+        """Fetch the chunks, then segment them in memory on all cores."""
+        level = SimpleNamespace(shape=(532, 2, 988, *PLANE))
+        notebook = Notebook(lambda _: SimpleNamespace(arrays={4: level}), times, depths)
+        movie = REPEATED if times else MOVIE
+        keys = [f"{movie}/4/{t}.1.{z}.0.0" for t, z in notebook.planes]
+        shape = (len(notebook.names["times"]), len(notebook.names["depths"]), *PLANE)
+
+        def fetch_and_segment() -> np.ndarray:
+            planes = self.decode(self.fetch(keys), (len(keys), *PLANE))
+            with self.timed("segment"), ThreadPoolExecutor(cores()) as pool:
+                labels = np.stack(list(pool.map(notebook.segment, planes)))
+            return labels.reshape(shape)
+
+        return fetch_and_segment
+
+
+WAYS: dict[str, type[Way]] = {
+    "limit": Limit,
+    "data_helpers": Ours,
+    "dask from_zarr": Dask,
+    "ome-zarr-py": OmeZarr,
+    "ngff-zarr": NgffZarr,
+}
+PEERS = ("dask from_zarr", "ome-zarr-py", "ngff-zarr")
+
+
+def metadata(image: str, levels: Iterable[int]) -> list[str]:
+    """Keys of the metadata of an image and of some of its levels."""
+    return [f"{image}/.zattrs", *(f"{image}/{level}/.zarray" for level in levels)]
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
