@@ -151,10 +151,13 @@ class CarefulStore(Store):
                 return await self._fetch_once(key, byte_range, attempt > 1)
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 return None
-            except Exception as error:
-                if attempt == ATTEMPTS or not _worth_retrying(error):
-                    _keep_asyncio_quiet()
-                    raise self._explain(key, error, attempt) from None
+            except Exception as caught:
+                error = caught
+            # Raised here, outside the except: an error that trails the client's own behind it
+            # cannot be sent from one process to another.
+            if attempt == ATTEMPTS or not _worth_retrying(error):
+                _keep_asyncio_quiet()
+                raise self._explain(key, error, attempt)
             await asyncio.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
         raise AssertionError("unreachable")  # pragma: no cover
 
