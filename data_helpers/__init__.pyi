@@ -1,3 +1,7 @@
+from .cache import DiskCache as DiskCache
+from .cache import MemoryCache as MemoryCache
+from .cache import clear_cache as clear_cache
+from .cache import recheck_cache as recheck_cache
 from .display import caption as caption
 from .display import gallery as gallery
 from .display import overlay_labels as overlay_labels

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import dask.array as da
 import numpy as np
 from tqdm import tqdm
 
+from .cache import Cache
 from .chunks import StoredArray
 from .errors import TooLargeError
 from .multiscale import Multiscale, find_multiscale, human_bytes
@@ -18,7 +20,11 @@ MAX_BYTES = 2 * 1024**3
 
 
 def load_binary_from_s3(
-    image_id: int | str, resolution: str | int = "0", *, source: str | Source | None = None
+    image_id: int | str,
+    resolution: str | int = "0",
+    *,
+    source: str | Source | None = None,
+    cache: str | Path | Cache | None = None,
 ) -> da.Array:
     """Open one level of an image as a lazy array; reads metadata only.
 
@@ -30,6 +36,8 @@ def load_binary_from_s3(
         Path of the level ("4") or its index (4); "0" is the finest.
     source : str, optional
         Where to read from; the source in use if left out. See `choose_source`.
+    cache : str or Path, optional
+        "memory" or a folder in which to keep what is read; see `open_multiscale`.
 
     Returns
     -------
@@ -42,11 +50,15 @@ def load_binary_from_s3(
     ImageNotFoundError, LevelNotFoundError
         There is no such image, or no such level; the message lists those that exist.
     """
-    return find_multiscale(image_id, source=source).level(resolution)
+    return find_multiscale(image_id, source=source, cache=cache).level(resolution)
 
 
 def load_binary_from_s3_with_data(
-    image_id: int | str, resolution: str | int = "0", *, source: str | Source | None = None
+    image_id: int | str,
+    resolution: str | int = "0",
+    *,
+    source: str | Source | None = None,
+    cache: str | Path | Cache | None = None,
 ) -> np.ndarray:
     """Load all pixels of one level into memory.
 
@@ -60,6 +72,8 @@ def load_binary_from_s3_with_data(
         Path of the level ("4") or its index (4); "0" is the finest.
     source : str, optional
         Where to read from; the source in use if left out. See `choose_source`.
+    cache : str or Path, optional
+        "memory" or a folder in which to keep what is read; see `open_multiscale`.
 
     Returns
     -------
@@ -73,7 +87,7 @@ def load_binary_from_s3_with_data(
     ChunkError
         A chunk could not be fetched or decoded.
     """
-    image = find_multiscale(image_id, source=source)
+    image = find_multiscale(image_id, source=source, cache=cache)
     array = image.array(resolution)
     if array.nbytes > MAX_BYTES:
         raise _too_large(image, resolution, array)
@@ -83,7 +97,11 @@ def load_binary_from_s3_with_data(
 
 
 def load_labels_from_s3(
-    image_id: int | str, resolution: str | int = "0", *, source: str | Source | None = None
+    image_id: int | str,
+    resolution: str | int = "0",
+    *,
+    source: str | Source | None = None,
+    cache: str | Path | Cache | None = None,
 ) -> da.Array:
     """Open the label image that belongs to one level of an image; reads metadata only.
 
@@ -95,6 +113,8 @@ def load_labels_from_s3(
         Level of the *image*; the label level of the same scale is opened.
     source : str, optional
         Where to read from; the source in use if left out. See `choose_source`.
+    cache : str or Path, optional
+        "memory" or a folder in which to keep what is read; see `open_multiscale`.
 
     Returns
     -------
@@ -106,7 +126,7 @@ def load_labels_from_s3(
     NoLabelsError
         The image has no labels, or none at the scale of this level.
     """
-    return find_multiscale(image_id, source=source).label_array(resolution).lazy()
+    return find_multiscale(image_id, source=source, cache=cache).label_array(resolution).lazy()
 
 
 def _chunk_bar(chunks: int) -> tqdm:

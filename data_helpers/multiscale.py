@@ -8,15 +8,17 @@ from these metadata, never from a listing of the store or from a guess.
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import dask.array as da
 
+from .cache import Cache, Shelf, find_cache, shelf
 from .chunks import StoredArray, open_array
 from .errors import (
     AccessDeniedError,
@@ -393,7 +395,12 @@ class Multiscale:
         )
 
 
-def open_multiscale(image: int | str | Path, *, source: str | Source | None = None) -> Multiscale:
+def open_multiscale(
+    image: int | str | Path,
+    *,
+    source: str | Source | None = None,
+    cache: str | Path | Cache | None = None,
+) -> Multiscale:
     """Open an OME-Zarr image; reads its metadata only, no pixels.
 
     Parameters
@@ -404,6 +411,9 @@ def open_multiscale(image: int | str | Path, *, source: str | Source | None = No
     source : str, optional
         Where to look for an id or an ``s3://`` address: the name of a source or the URL of an S3
         endpoint. The source in use if left out.
+    cache : str or Path, optional
+        "memory" or a folder: keep there what is read, and read it from there the next time. What
+        ``OME_ZARR_CACHE`` says if left out; "off" for none. See `data_helpers.cache`.
 
     Returns
     -------
@@ -419,19 +429,55 @@ def open_multiscale(image: int | str | Path, *, source: str | Source | None = No
     AccessDeniedError, EndpointUnreachableError, MalformedMetadataError
         The metadata cannot be fetched or understood.
     """
-    multiscale = find_multiscale(image, source=source)
-    multiscale.arrays  # noqa: B018  (opens all levels now, so that an error shows here)
-    return multiscale
+
+    def find_and_open_levels(kept: _Kept) -> Multiscale:
+        multiscale = _find(image, source, kept)
+        multiscale.arrays  # noqa: B018  (opens all levels now, so that an error shows here)
+        return multiscale
+
+    return _through(cache, find_and_open_levels)
 
 
-def find_multiscale(image: int | str | Path, *, source: str | Source | None = None) -> Multiscale:
+def find_multiscale(
+    image: int | str | Path,
+    *,
+    source: str | Source | None = None,
+    cache: str | Path | Cache | None = None,
+) -> Multiscale:
     """Like `open_multiscale`, but leaves the metadata of the levels unread."""
+    return _through(cache, lambda kept: _find(image, source, kept))
+
+
+class _Kept(NamedTuple):
+    """Where to keep what is read, and how far to trust what is kept there already."""
+
+    cache: Cache | None = None
+    since: int = 0
+
+    def shelf(self, url: str) -> Shelf | None:
+        return shelf(self.cache, url, self.since)
+
+
+def _through(
+    cache: str | Path | Cache | None, opening: Callable[[_Kept], Multiscale]
+) -> Multiscale:
+    """Open an image through a cache; that there is none is never concluded from the cache."""
+    chosen, started = find_cache(cache), time.time_ns()
+    try:
+        return opening(_Kept(chosen))
+    except (ImageNotFoundError, NotOmeZarrError, MalformedMetadataError):
+        if chosen is None:
+            raise
+    return opening(_Kept(chosen, since=started))
+
+
+def _find(image: int | str | Path, source: str | Source | None, kept: _Kept) -> Multiscale:
     address = str(image).strip()
     if address.isdecimal() and not isinstance(image, Path):
-        return _open_by_id(int(address), resolve_source(source))
+        return _open_by_id(int(address), resolve_source(source), kept)
     if address.startswith("s3://"):
         endpoint = resolve_source(source).endpoint
-        return _open_url(f"{endpoint}/{address.removeprefix('s3://')}")
+        return _open_url(f"{endpoint}/{address.removeprefix('s3://')}", kept)
     if "://" in address and not address.startswith(("http://", "https://")):
         raise NotOmeZarrError(
             f"{address} cannot be opened: give an IDR id, an https:// or s3:// address, or a "
@@ -444,15 +490,15 @@ def find_multiscale(image: int | str | Path, *, source: str | Source | None = No
             f"{address} has a query string (?...), which an image's address cannot have; "
             "give the part before it."
         )
-    return _open_url(address)
+    return _open_url(address, kept)
 
 
-def _open_by_id(image_id: int, source: Source) -> Multiscale:
+def _open_by_id(image_id: int, source: Source, kept: _Kept) -> Multiscale:
     """Open an image by its IDR id, trying the keys at which the source may keep it."""
     keys, refusal = source.keys_of(image_id), None
     for key in keys:
         try:
-            return _open_url(source.url(key), formats=(2,), image_id=image_id)
+            return _open_url(source.url(key), kept, formats=(2,), image_id=image_id)
         except NotOmeZarrError:
             continue
         except AccessDeniedError as error:  # some endpoints say 403 for "no such key"
@@ -469,10 +515,10 @@ def _open_by_id(image_id: int, source: Source) -> Multiscale:
 
 
 def _open_url(
-    url: str, formats: tuple[int, ...] = (3, 2), image_id: int | None = None
+    url: str, kept: _Kept, formats: tuple[int, ...] = (3, 2), image_id: int | None = None
 ) -> Multiscale:
     """Open the image at an address, asking for the metadata of each Zarr format at once."""
-    store = CarefulStore(url)
+    store = CarefulStore(url, cache=kept.shelf(url))
     keys = {3: "zarr.json", 2: ".zattrs"}
     documents, denied = store.read_json([keys[number] for number in formats])
     for number in formats:

@@ -32,6 +32,7 @@ from zarr.abc.store import (
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.core.sync import sync
 
+from .cache import Shelf
 from .errors import (
     AccessDeniedError,
     ChunkError,
@@ -83,16 +84,19 @@ class CarefulStore(Store):
         Address of the image: ``https://host/bucket/key`` or a local folder.
     check : callable, optional
         Looks at the bytes of every whole chunk and returns what is wrong with them, or None.
+    cache : Shelf, optional
+        Where to keep what was fetched; nothing is kept if left out.
     """
 
     supports_writes = False
     supports_deletes = False
     supports_listing = False
 
-    def __init__(self, url: str, check: Check | None = None) -> None:
+    def __init__(self, url: str, check: Check | None = None, cache: Shelf | None = None) -> None:
         super().__init__(read_only=True)
         self.url = url.rstrip("/")
         self.check = check
+        self.cache = cache
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CarefulStore) and self.url == other.url
@@ -116,11 +120,11 @@ class CarefulStore(Store):
 
     def below(self, path: str) -> CarefulStore:
         """The store of a folder below this one, such as ``labels/0``."""
-        return CarefulStore(f"{self.url}/{path}")
+        return CarefulStore(f"{self.url}/{path}", cache=self.cache and self.cache.below(path))
 
     def checking(self, check: Check) -> CarefulStore:
         """The same store, which also checks every whole chunk."""
-        return CarefulStore(self.url, check)
+        return CarefulStore(self.url, check, self.cache)
 
     async def get(
         self,
@@ -145,6 +149,34 @@ class CarefulStore(Store):
         return (prototype or default_buffer_prototype()).buffer.from_bytes(answer.data)
 
     async def _fetch(self, key: str, byte_range: ByteRequest | None = None) -> Answer | None:
+        """Take a key from the cache, if there is one and it has the key; else ask for it."""
+        if self.cache is None:
+            return await self._ask(key, byte_range)
+        kept = await self.cache.find(key, byte_range)
+        if kept:
+            answer = None if kept.data is None else Answer(kept.data, kept.etag)
+            if self.cache.trusts(kept):
+                return answer
+            if answer and await _has_etag(f"{self.url}/{key}", kept.etag):
+                await self.cache.keep(key, byte_range, answer.etag, answer.data)  # confirmed
+                return answer
+        answer = await self._ask(key, byte_range)
+        if _worth_keeping(key, byte_range, answer):
+            data, etag = answer if answer else (None, "")
+            changed = await self.cache.keep(key, byte_range, etag, data)
+            if changed and byte_range and not kept:  # the index of the shard may be the old one
+                raise ChunkError(
+                    f"{key} of {self.url} has changed since parts of it were put into the cache; "
+                    "run the cell again, which now reads the new version."
+                )
+        return answer
+
+    def forget(self, key: str) -> None:
+        """Drop a key from the cache, because what is kept of it cannot be decoded."""
+        if self.cache:
+            self.cache.drop(key)
+
+    async def _ask(self, key: str, byte_range: ByteRequest | None = None) -> Answer | None:
         """Ask for a key up to `ATTEMPTS` times, pausing longer each time."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -328,6 +360,21 @@ async def _read_local(path: str, start: int | None, end: int | None, request: Re
     return Answer(data[start:end], f"{file.stat().st_mtime_ns}-{len(data)}")
 
 
+async def _has_etag(url: str, etag: str) -> bool:
+    """Whether the endpoint still calls an object so; asks for its headers only.
+
+    No clear answer counts as no: the object is then asked for with all care.
+    """
+    http = _http(url)
+    session = await http.set_session()
+    with counted(url, chunk=False, retry=False):
+        try:
+            async with session.head(http.encode_url(url), allow_redirects=True) as response:
+                return response.ok and bool(etag) and response.headers.get("ETag") == etag
+        except (aiohttp.ClientError, OSError):
+            return False
+
+
 def _http(url: str) -> AsyncFileSystem:
     """The fsspec file system for an address; fsspec keeps one per process and reuses it."""
     timeout = aiohttp.ClientTimeout(
@@ -355,6 +402,18 @@ def blosc_problem(data: bytes) -> str | None:
 
 def _is_metadata(key: str) -> bool:
     return key.rsplit("/", 1)[-1] in METADATA_NAMES
+
+
+def _worth_keeping(key: str, byte_range: ByteRequest | None, answer: Answer | None) -> bool:
+    """Whether an answer may go into a cache."""
+    if answer is None:
+        return True  # also a second run need not ask for what is not there
+    if byte_range and not answer.etag:
+        return False  # parts of two versions could not be told apart
+    try:
+        return not _is_metadata(key) or _parse_json(answer.data, key) is not None
+    except MalformedMetadataError:  # a login page, say
+        return False
 
 
 def _status(error: Exception) -> int | None:

@@ -73,6 +73,7 @@ class OfflineServer:
         if not self.endpoint:
             said = "\n".join(self._said) or f"nothing heard in {patience:g} s."
             raise RuntimeError(f"The offline stand-in did not start: {said}")
+        addresses.add(self.endpoint)
         atexit.register(self.stop)
 
     def _listen(self) -> None:
@@ -97,6 +98,7 @@ class OfflineServer:
         """Stop the server. Nothing happens if it has stopped, or in a forked child."""
         if os.getpid() != self._owner:
             return
+        addresses.discard(self.endpoint)
         atexit.unregister(self.stop)
         assert self._process.stdin is not None
         self._process.stdin.close()  # this is what the server waits for
@@ -170,6 +172,9 @@ def _forget_lock() -> None:
     global _lock
     _lock = threading.Lock()
 
+
+addresses: set[str] = set()
+"""Of the stand-ins that this process started and that run."""
 
 _server: OfflineServer | None = None
 _lock = threading.Lock()
