@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
-import dask.array as da
 import numpy as np
 import zarr
-from dask.base import tokenize
+from zarr.core.sync import sync
 from zarr.storage import StorePath
 
 from .errors import ChunkError, MalformedMetadataError, OmeZarrError
+from .lazy import LazyLevel, lazy_level
 from .store import CONCURRENCY, CarefulStore, blosc_problem, one_line
 
 SLAB_CHUNKS = 2 * CONCURRENCY
@@ -35,6 +36,8 @@ class StoredArray:
         Pixels along each axis of the level, and of one chunk.
     dtype : numpy.dtype
         As stored, byte order included.
+    address : str
+        Where the array is kept.
     """
 
     def __init__(self, array: zarr.Array) -> None:
@@ -43,7 +46,9 @@ class StoredArray:
         self.chunks: tuple[int, ...] = array.chunks
         self.dtype: np.dtype[Any] = array.dtype
         self.ndim: int = array.ndim
-        self._root = str(array.store_path.store)
+        self.address = str(array.store_path)
+        self._store = cast(CarefulStore, array.store_path.store)
+        self._root = str(self._store)
 
     @property
     def nbytes(self) -> int:
@@ -92,15 +97,32 @@ class StoredArray:
     def _read(self, selection: Any) -> np.ndarray:
         return np.asarray(self._array[selection])
 
-    def lazy(self) -> da.Array:
+    def lazy(self) -> LazyLevel:
         """The level as a lazy Dask array, one block per chunk; reads nothing."""
-        return da.from_array(
-            self,
-            chunks=self.chunks,
-            name=f"level-{tokenize(str(self._array.store_path), self.shape)}",
-            asarray=False,
-            meta=np.empty((0,) * self.ndim, self.dtype),
-        )
+        return lazy_level(self)
+
+    def read_chunks(self, chunks: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+        """Read several chunks at once, up to `CONCURRENCY` of them at a time.
+
+        Parameters
+        ----------
+        chunks : sequence of tuple of int
+            Positions in the grid of chunks, such as ``(265, 1, 494, 0, 0)``.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            Their pixels, in the same order; those at the far edges may be smaller than the rest.
+        """
+        parts = [self._part(chunk, self.chunks) for chunk in chunks]
+        try:
+            return sync(self._read_parts(parts))
+        except Exception:  # read them one by one, which names the chunk that makes trouble
+            return [self[part] for part in parts]
+
+    async def _read_parts(self, parts: Sequence[tuple[slice, ...]]) -> list[np.ndarray]:
+        reads = [self._array.async_array.getitem(part) for part in parts]
+        return [np.asarray(pixels) for pixels in await asyncio.gather(*reads)]
 
     def read_all(self, progress: Callable[[int], object] = lambda chunks: None) -> np.ndarray:
         """Read every pixel, in slabs of some hundred chunks.
@@ -133,19 +155,25 @@ class StoredArray:
         """Read what a selection needs once more, object by object, to name the damaged one."""
         grid = self._array.shards or self.chunks  # a shard is one object that holds many chunks
         for chunk in self._chunks_of(selection, grid):
-            part = tuple(slice(n * c, (n + 1) * c) for n, c in zip(chunk, grid, strict=True))
+            part = self._part(chunk, grid)
+            key = f"{self._array.path}/{self._array.metadata.encode_chunk_key(chunk)}".lstrip("/")
+            self._store.forget(key)  # what a cache keeps of it may be the damage
             try:
                 self._read(part)
             except OmeZarrError as error:
                 return error.with_traceback(None)
             except Exception as error:
-                key = f"{self._array.path}/{self._array.metadata.encode_chunk_key(chunk)}"
                 return ChunkError(
-                    f"Chunk {key.lstrip('/')} of {self._root} cannot be decoded "
+                    f"Chunk {key} of {self._root} cannot be decoded "
                     f"({one_line(error)}); the stored chunk is damaged. Leave it out of the "
                     "selection, or try another source with choose_source(...)."
                 )
         return None
+
+    @staticmethod
+    def _part(chunk: tuple[int, ...], grid: tuple[int, ...]) -> tuple[slice, ...]:
+        """The pixels of the chunk at this position, in a grid of chunks of this shape."""
+        return tuple(slice(n * c, (n + 1) * c) for n, c in zip(chunk, grid, strict=True))
 
     def _chunks_of(
         self, selection: Any, grid: tuple[int, ...]

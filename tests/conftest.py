@@ -33,7 +33,7 @@ def offline():
     return endpoint()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a forked child of another module may break it
 def worker():
     """A process like those that dask.compute(scheduler="processes") starts."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:

@@ -1,0 +1,193 @@
+"""A level as a lazy Dask array that is cheap to slice and reads many chunks at a time.
+
+``dask.array.from_array`` would do for small images. Two things make it slow for large ones:
+
+* Dask lists *every* block of an array when it computes any part of it: more than a second for a
+  level of a million chunks. `LazyLevel` leaves out the blocks that a slice does not touch, before
+  Dask sees them.
+* Dask reads one block in each of its threads, so two threads wait for two chunks at a time.
+  `ReadChunks` fetches up to 64 chunks in one task, and only those that are needed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
+from operator import getitem
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+from dask._task_spec import GraphNode, Task, TaskRef
+from dask.array.slicing import normalize_index
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
+
+from .store import CONCURRENCY
+
+if TYPE_CHECKING:
+    from .chunks import StoredArray
+
+GROUP_BYTES = 32 * 1024**2
+"""Uncompressed bytes that one task reads at most, unless a single chunk is larger."""
+
+Position = tuple[int, ...]
+Key = tuple[Any, ...]
+
+
+class LazyLevel(da.Array):
+    """A Dask array, one block per chunk of a stored array, or of a part of it.
+
+    Slicing returns an array of just the blocks that the slice touches, which takes about a
+    millisecond however many there are. Everything else is as in any Dask array; what is computed
+    *from* it is an ordinary Dask array. So slice first, then calculate.
+    """
+
+    stored: StoredArray
+    first: Position
+
+    def __getitem__(self, index: Any) -> da.Array:
+        """A part of the level, still lazy."""
+        given = index if isinstance(index, tuple) else (index,)
+        if not all(_is_plain(part) for part in given):  # such as a mask: Dask knows how
+            return super().__getitem__(index)
+        parts = list(normalize_index(given, self.shape))
+        axes = [at for at, part in enumerate(parts) if part is not None]  # None: a new axis
+        first, count = [], []
+        for axis, at in enumerate(axes):
+            picked = _positions(parts[at], self.shape[axis])
+            chunk = self.stored.chunks[axis]
+            start, stop = min(picked, default=0) // chunk, max(picked, default=0) // chunk + 1
+            first.append(self.first[axis] + start)
+            count.append(stop - start)
+            parts[at] = _shifted(parts[at], picked, start * chunk)
+        part = lazy_level(self.stored, tuple(first), tuple(count))
+        return super(LazyLevel, part).__getitem__(tuple(parts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return lazy_level, (self.stored, self.first, self.numblocks)
+
+
+def lazy_level(
+    stored: StoredArray, first: Position | None = None, count: Position | None = None
+) -> LazyLevel:
+    """Make the lazy array of a level, or of some of its chunks; reads nothing.
+
+    Parameters
+    ----------
+    stored : StoredArray
+        Where to read.
+    first, count : tuple of int, optional
+        Position of the first chunk, and number of chunks along each axis; all if left out.
+    """
+    grid = list(zip(stored.shape, stored.chunks, strict=True))
+    first = first or (0,) * stored.ndim
+    count = count or tuple(-(-size // chunk) for size, chunk in grid)
+    name = f"level-{tokenize(stored.address, stored.shape, first, count)}"
+    graph = HighLevelGraph({name: ReadChunks(name, stored, first, count)}, {name: set()})
+    chunks = tuple(
+        tuple(min(chunk, size - at * chunk) for at in range(start, start + blocks))
+        for (size, chunk), start, blocks in zip(grid, first, count, strict=True)
+    )
+    level = LazyLevel(graph, name, chunks, meta=np.empty((0,) * stored.ndim, stored.dtype))
+    level.stored, level.first = stored, first
+    return level
+
+
+def _is_plain(part: Any) -> bool:
+    """Whether this is an integer, a slice, an ellipsis, None or a list of integers."""
+    if isinstance(part, da.Array):
+        return False
+    return part is None or part is Ellipsis or isinstance(part, slice) or np.ndim(part) < 2
+
+
+def _positions(part: Any, size: int) -> Sequence[int]:
+    """The pixels along one axis that an integer, a slice or a list picks."""
+    if isinstance(part, slice):
+        return range(*part.indices(size))
+    return np.atleast_1d(part).tolist()
+
+
+def _shifted(part: Any, picked: Sequence[int], by: int) -> Any:
+    """The same choice of pixels in an array that starts `by` pixels later."""
+    if not isinstance(part, slice):
+        return part - by
+    if not picked:
+        return slice(0, 0)
+    step = 1 if part.step is None else part.step
+    stop = picked[-1] - by + step
+    return slice(picked[0] - by, stop if stop >= 0 else None, step)
+
+
+class ReadChunks(Layer):
+    """The part of a Dask graph that reads chunks: tasks are made for the needed ones only.
+
+    Parameters
+    ----------
+    name : str
+        Name of the Dask array.
+    stored : StoredArray
+        Where to read.
+    first, count : tuple of int
+        Position of the first chunk, and number of chunks along each axis.
+    """
+
+    def __init__(self, name: str, stored: StoredArray, first: Position, count: Position) -> None:
+        super().__init__()
+        self.name, self.stored, self.first, self.count = name, stored, first, count
+
+    def cull(
+        self, keys: set[Any], all_hlg_keys: Collection[Any]
+    ) -> tuple[Layer, Mapping[Any, set[Any]]]:
+        """Make the tasks for the needed blocks; `keys` are those of all layers of the graph."""
+        mine = [key for key in keys if isinstance(key, tuple) and key[0] == self.name]
+        tasks = self._tasks(sorted(mine))
+        needs = {key: set(task.dependencies) for key, task in tasks.items()}
+        return MaterializedLayer(tasks, self.annotations), needs
+
+    def _tasks(self, keys: Sequence[Key]) -> dict[Key, GraphNode]:
+        """Tasks that read groups of chunks, and tasks that take one chunk out of a group."""
+        tasks: dict[Key, GraphNode] = {}
+        size = self._group_size()
+        for start in range(0, len(keys), size):
+            together = keys[start : start + size]
+            group = (f"read-{self.name}", *together[0][1:])
+            chunks = [self._position(key) for key in together]
+            tasks[group] = Task(group, self.stored.read_chunks, chunks)
+            for number, key in enumerate(together):
+                tasks[key] = Task(key, getitem, TaskRef(group), number)
+        return tasks
+
+    def _position(self, key: Key) -> Position:
+        return tuple(start + at for start, at in zip(self.first, key[1:], strict=True))
+
+    def _group_size(self) -> int:
+        chunk_bytes = math.prod(self.stored.chunks) * self.stored.dtype.itemsize
+        return min(CONCURRENCY, max(1, GROUP_BYTES // chunk_bytes))
+
+    # What follows completes Dask's interface of a layer, which is a mapping of keys to tasks.
+
+    has_legacy_tasks = False  # or Dask would make all tasks to find out
+
+    @cached_property
+    def _all(self) -> dict[Key, GraphNode]:
+        return self._tasks(sorted(self.get_output_keys()))
+
+    def get_output_keys(self) -> set[Any]:
+        """Keys of all blocks."""
+        return set(itertools.product([self.name], *map(range, self.count)))
+
+    def is_materialized(self) -> bool:
+        """Whether all tasks have been made."""
+        return "_all" in self.__dict__
+
+    def __getitem__(self, key: Any) -> GraphNode:
+        return self._all[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
