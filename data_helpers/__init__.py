@@ -12,6 +12,15 @@ The names listed in ``__init__.pyi`` are imported when they are first used, whic
 ``import data_helpers`` quick.
 """
 
+from typing import Any as _Any
+
 import lazy_loader as _lazy
 
 __getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+
+
+def load_ipython_extension(shell: _Any) -> None:
+    """Let notebooks say ``%%cost`` after ``%load_ext data_helpers``."""
+    from .meter import load_magic
+
+    load_magic(shell)

@@ -8,16 +8,30 @@ meter reads these files when its block ends.
 
 from __future__ import annotations
 
+import ast
+import heapq
 import json
 import os
 import shutil
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+    from matplotlib.axes import Axes
+
+MOST_BARS = 600
+"""`Cost.plot` draws up to so many requests one by one, and counts more of them together."""
+
+PLOT_HEIGHT = 64
+"""Requests in flight for which `Cost.plot` has room at least, so that two plots compare."""
 
 ANSWERED, NOT_FOUND, FAILED = "answered", "not found", "failed"
 """What can become of a request; "failed" is every error, and no answer until the block ended."""
@@ -117,6 +131,58 @@ class Cost:
         if self.fetched_twice:
             parts.append(f"{self.fetched_twice:.0%} of the chunks fetched twice")
         return ", ".join(parts)
+
+    def plot(self, ax: Axes | None = None) -> None:
+        """Draw the requests over time, and print a sentence that describes the figure.
+
+        Each request is a bar from the moment it was sent to the moment its answer had come; bars
+        that lie above one another were under way at the same time. More than `MOST_BARS`
+        requests are drawn as one area, as high as the number of them that were under way.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure if left out.
+        """
+        import matplotlib.pyplot as plt  # here, so that counting works without it
+
+        ax = ax or plt.subplots(figsize=(7, 3), layout="constrained")[1]
+        if len(self.log) > MOST_BARS:
+            self._draw_area(ax)
+            how = "an area as high as the number of requests under way"
+        else:
+            self._draw_bars(ax)
+            how = "a bar for each request, above one another while under way at the same time"
+        ax.set_xlim(0, max(self.seconds, 1e-3))
+        ax.set_ylim(0, max(PLOT_HEIGHT, self.most_in_flight) * 1.05)
+        ax.set(xlabel="seconds", ylabel="requests in flight")
+        ax.set_title(str(self), fontsize=10, wrap=True)
+        print(f"Picture: {how}; up to {self.most_in_flight} in flight, {self.seconds:.2f} s.")
+
+    def _draw_area(self, ax: Axes) -> None:
+        moments, counts = _in_flight(self.log, self._start + self.seconds)
+        times = [moment - self._start for moment in moments]
+        ax.fill_between(times, counts, step="post", color="0.35", linewidth=0)
+
+    def _draw_bars(self, ax: Axes) -> None:
+        """Each request in the lowest row that is free at that time."""
+        end = self._start + self.seconds
+        rows = _rows(self.log, end)
+        in_row: Counter[int] = Counter()
+        legend = {}
+        for request, row in zip(self.log, rows, strict=True):
+            kind = _kind(request)
+            legend[kind] = ax.barh(
+                row + 0.5,
+                min(request.end, end) - request.start,
+                left=request.start - self._start,
+                height=0.9,
+                color=_COLORS[kind][(row + in_row[row]) % 2],  # neighbours differ
+                snap=False,  # rows of equal height
+            )
+            in_row[row] += 1
+        if legend.keys() - {"chunk"}:
+            ax.legend(legend.values(), legend, loc="upper left", bbox_to_anchor=(1, 1))
 
     def _sent(self, request: Request) -> None:
         with self._lock:
@@ -286,3 +352,74 @@ def _in_flight(log: Iterable[Request], end: float) -> tuple[list[float], list[in
         moments.append(moment)
         counts.append(count)
     return moments, counts
+
+
+# The plot
+
+_COLORS = {
+    "chunk": ("0.3", "0.55"),
+    "metadata": ("#0072b2", "#56b4e9"),
+    "not found": ("#e69f00", "#e69f00"),
+    "failed": ("#cc0066", "#cc0066"),
+}
+
+
+def _kind(request: Request) -> str:
+    if request.outcome != ANSWERED:
+        return request.outcome
+    return "chunk" if request.chunk else "metadata"
+
+
+def _rows(log: Iterable[Request], end: float) -> list[int]:
+    """For each request, in order of start, the lowest row in which no earlier one is under way."""
+    rows: list[int] = []
+    free: list[int] = []
+    busy: list[tuple[float, int]] = []
+    for request in log:
+        while busy and busy[0][0] <= request.start:
+            heapq.heappush(free, heapq.heappop(busy)[1])
+        row = heapq.heappop(free) if free else len(busy)
+        heapq.heappush(busy, (min(request.end, end), row))
+        rows.append(row)
+    return rows
+
+
+# The cell magic
+
+
+def load_magic(shell: InteractiveShell) -> None:
+    """Give a notebook the cell magic ``%%cost``."""
+    from IPython.core.magic import no_var_expand, output_can_be_silenced
+
+    def cost(line: str, cell: str) -> Any:
+        """Run a cell, and print what it asked for over the network.
+
+        ``%%cost --plot`` also draws the requests over time.
+        """
+        __tracebackhide__ = True  # an error shows the cell, not this function
+        if line.split() not in ([], ["--plot"]):
+            from IPython.core.error import UsageError
+
+            raise UsageError(f"%%cost takes nothing, or --plot, and not {line.strip()!r}")
+        with request_meter() as spent:
+            value = _run(shell, cell)
+        if line.strip():
+            spent.plot()
+        return value
+
+    magic: Any = cost
+    shell.register_magic_function(no_var_expand(output_can_be_silenced(magic)), "cell", "cost")
+
+
+def _run(shell: InteractiveShell, cell: str) -> Any:
+    """Run code as a cell of its own, and return the value of its last expression."""
+    __tracebackhide__ = True
+    build: Any = shell.compile
+    code = shell.transform_cell(cell)
+    name = build.cache(code, shell.execution_count, raw_code=cell)
+    tree = shell.transform_ast(build.ast_parse(code, filename=name))
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(build(tree, name, "exec"), shell.user_ns)
+    if last:
+        return eval(build(ast.Expression(last.value), name, "eval"), shell.user_ns)
+    return None

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import aiohttp
 import fsspec
@@ -45,6 +46,10 @@ from .meter import Request, counted, join_spools, spools_to_carry
 CONCURRENCY = 64
 """Requests in flight when many chunks are read at once."""
 
+CONNECTIONS = 100
+"""Requests that a process has in flight at most, however many threads read: the rest wait. So many
+connections is what the client keeps anyway; waiting here lets the meter count what is sent."""
+
 ATTEMPTS = 4
 """How often one key is asked for before giving up."""
 
@@ -59,6 +64,7 @@ TOTAL_SECONDS = 300.0
 METADATA_NAMES = (".zattrs", ".zarray", ".zgroup", "zarr.json")
 
 _RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
+_places: WeakKeyDictionary[aiohttp.ClientSession, asyncio.Semaphore] = WeakKeyDictionary()
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 Check = Callable[[bytes], str | None]
@@ -342,11 +348,13 @@ async def _read_remote(url: str, start: int | None, end: int | None, request: Re
         headers["Range"] = f"bytes={part}"
     http = _http(url)
     session = await http.set_session()
-    async with session.get(http.encode_url(url), headers=headers) as response:
-        if response.status == 404:
-            raise FileNotFoundError(url)
-        response.raise_for_status()
-        return Answer(await response.read(), response.headers.get("ETag", ""))
+    async with _places.setdefault(session, asyncio.Semaphore(CONNECTIONS)):
+        request.sent_now()
+        async with session.get(http.encode_url(url), headers=headers) as response:
+            if response.status == 404:
+                raise FileNotFoundError(url)
+            response.raise_for_status()
+            return Answer(await response.read(), response.headers.get("ETag", ""))
 
 
 async def _read_local(path: str, start: int | None, end: int | None, request: Request) -> Answer:
