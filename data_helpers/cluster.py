@@ -1,0 +1,67 @@
+"""A Dask cluster that fits the computer, or one that runs elsewhere, by its address."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import dask
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECT_SECONDS = 30.0
+"""Longest wait for a cluster."""
+
+THREADS = 4
+"""Threads of a worker: while some wait for the network, another computes."""
+
+SHARE = 0.6
+"""Part of the memory that workers may use together; the rest is for the notebook and the system."""
+
+_HUB_PREFIX = "JUPYTERHUB_SERVICE_PREFIX"
+
+
+def connect_cluster(n_workers: int | None = None) -> Client:
+    """Connect to the cluster named by ``DASK_SCHEDULER_ADDRESS``, or start one on this computer.
+
+    Parameters
+    ----------
+    n_workers : int, optional
+        Worker processes to start on this computer: one for each processor core, at most 4 and at
+        least one, if left out.
+
+    Returns
+    -------
+    distributed.Client
+        Closing it stops the workers that it has started, and leaves a cluster elsewhere alone.
+    """
+    from dask.system import CPU_COUNT
+    from distributed import Client
+    from distributed.system import MEMORY_LIMIT
+
+    address = dask.config.get("scheduler-address", None) or os.environ.get("DASK_SCHEDULER_ADDRESS")
+    if address:
+        return Client(address, timeout=CONNECT_SECONDS)
+    workers = n_workers or max(1, min(CPU_COUNT, 4, int(MEMORY_LIMIT // 1_000_000_000)))
+    with dask.config.set({"distributed.dashboard.link": dashboard_link_template()}):
+        return Client(
+            n_workers=workers,
+            threads_per_worker=THREADS,
+            memory_limit=int(SHARE * MEMORY_LIMIT / workers),
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",  # any free port, so that two notebooks do not clash
+            timeout=CONNECT_SECONDS,
+        )
+
+
+def dashboard_link_template() -> str:
+    """How Dask is to write the link to its dashboard.
+
+    On a JupyterHub, Binder included, a browser reaches the dashboard only through Jupyter's own
+    address; jupyter-server-proxy passes it on.
+    """
+    if os.environ.get(_HUB_PREFIX):
+        return "{" + _HUB_PREFIX + "}proxy/{port}/status"
+    return "{scheme}://{host}:{port}/status"
