@@ -1,4 +1,4 @@
-"""Draw the explaining figures of notebook 01, as SVG.
+"""Draw the explaining figures of notebooks 01 and 05, as SVG.
 
 Run it after a change here: ``python tools/draw_figures.py`` writes notebooks/figures/*.svg anew,
 and ``python tools/draw_figures.py --check`` fails if a stored figure differs. Every figure has a
@@ -242,11 +242,51 @@ def object_storage():
     return 910, 272, "A file system and an object store", parts
 
 
+def shard():
+    """Sixteen chunks as sixteen objects, and as one object with an index."""
+
+    def chunks(x, y, gap):
+        """A 4 by 4 grid of chunks; the sixth one is asked for."""
+        side = 32
+        return [
+            box(
+                x + column * (side + gap),
+                y + row * (side + gap),
+                side,
+                side,
+                fill=PALE_MAGENTA if (row, column) == (1, 1) else PALE_BLUE,
+                stroke=MAGENTA if (row, column) == (1, 1) else BLUE,
+                thick=2,
+            )
+            for row, column in [*places, (1, 1)]  # last, so that its frame lies on top
+        ]
+
+    places = [(row, column) for row in range(4) for column in range(4) if (row, column) != (1, 1)]
+    parts = [
+        text(20, 34, "16 chunks, 16 objects", weight="bold", size=16),
+        *chunks(40, 56, 14),
+        text(20, 262, "read one chunk: 1 request", color=MAGENTA),
+        text(20, 286, "read all: 16 requests", color=QUIET),
+        line(300, 24, 300, 292),
+        text(330, 34, "16 chunks, 1 object: a shard", weight="bold", size=16),
+        box(342, 50, 236, 186, fill=PAPER, stroke=INK, thick=2, round_=6),
+        *chunks(360, 66, 0),
+        box(360, 204, 200, 22, fill="#ffffff", stroke=MAGENTA, thick=2),
+        text(370, 220, "index: where each chunk begins", size=13),
+        text(500, 118, "a range", color=MAGENTA, size=13),
+        text(500, 136, "of its bytes", color=MAGENTA, size=13),
+        text(330, 262, "read one chunk: 2 requests, the index, then the range", color=MAGENTA),
+        text(330, 286, "read all: 1 request", color=QUIET),
+    ]
+    return 720, 306, "Chunks as objects, and in a shard", parts
+
+
 FIGURES = {
     "ome_zarr.svg": ome_zarr,
     "zarr.svg": zarr,
     "multi_resolution.svg": multi_resolution,
     "object_storage.svg": object_storage,
+    "shard.svg": shard,
 }
 
 
