@@ -40,28 +40,27 @@ def connect_cluster(n_workers: int | None = None) -> Client:
     from distributed import Client
     from distributed.system import MEMORY_LIMIT
 
-    address = dask.config.get("scheduler-address", None) or os.environ.get("DASK_SCHEDULER_ADDRESS")
+    address = os.environ.get("DASK_SCHEDULER_ADDRESS")
     if address:
         return Client(address, timeout=CONNECT_SECONDS)
     workers = n_workers or max(1, min(CPU_COUNT, 4, int(MEMORY_LIMIT // 1_000_000_000)))
-    with dask.config.set({"distributed.dashboard.link": dashboard_link_template()}):
-        return Client(
-            n_workers=workers,
-            threads_per_worker=THREADS,
-            memory_limit=int(SHARE * MEMORY_LIMIT / workers),
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",  # any free port, so that two notebooks do not clash
-            timeout=CONNECT_SECONDS,
-        )
+    _link_through_jupyterhub()
+    return Client(
+        n_workers=workers,
+        threads_per_worker=THREADS,
+        memory_limit=int(SHARE * MEMORY_LIMIT / workers),
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",  # any free port, so that two notebooks do not clash
+        timeout=CONNECT_SECONDS,
+    )
 
 
-def dashboard_link_template() -> str:
-    """How Dask is to write the link to its dashboard.
+def _link_through_jupyterhub() -> None:
+    """On a JupyterHub, Binder included, link to the dashboard at Jupyter's own address.
 
-    On a JupyterHub, Binder included, a browser reaches the dashboard only through Jupyter's own
-    address; jupyter-server-proxy passes it on.
+    A browser reaches nothing else there; jupyter-server-proxy passes it on. Dask puts the link
+    together each time it is asked for, so the setting has to stay.
     """
     if os.environ.get(_HUB_PREFIX):
-        return "{" + _HUB_PREFIX + "}proxy/{port}/status"
-    return "{scheme}://{host}:{port}/status"
+        dask.config.set({"distributed.dashboard.link": f"{{{_HUB_PREFIX}}}proxy/{{port}}/status"})
