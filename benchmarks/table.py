@@ -5,19 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 from .endpoint import Endpoint, Settings
 from .targets import ROWS, Claim, Measured, Result, Row, compare_results
 from .ways import PEERS
-from .worker import Run, Worker
+from .worker import Run, Worker, Workers
 
 HEAVY = (
     "aiohttp", "dask", "distributed", "fsspec", "ipywidgets", "matplotlib", "numcodecs", "numpy",
     "pandas", "s3fs", "skimage", "tqdm", "zarr",
 )  # fmt: skip
 """What ``import data_helpers`` must not import; the call that needs it does."""
+
+WARM_UP_SECONDS = 120.0
+"""A warm-up without latency imports a package, and what it needs is painted."""
 
 Say = Callable[[str], object]
 
@@ -53,22 +55,27 @@ class Plan:
 def measure_row(row: Row, workers: dict[str, Worker], plan: Plan, say: Say) -> Result:
     """Measure one work in all ways, after a warm-up without latency in which all is painted."""
     settings, latency = plan.settings, plan.settings.latency_ms / 1000
+    ways = [way for way in workers if not (plan.quick and way in PEERS and row.slow_for_peers)]
     runs: dict[str, list[Run]] = {way: [] for way in workers}
-    workers["limit"].run(row.work, Settings(), plan.timeout)
-    for way, worker in workers.items():
-        if way != "limit":
-            worker.run(row.work, Settings(), plan.peer_timeout, **row.small)
+    for way in ways:
+        small = {} if way == "limit" else row.small
+        warm = workers[way].run(row.work, Settings(), WARM_UP_SECONDS, **small)
+        if warm.problem:
+            runs[way].append(warm)
     for _ in range(plan.repeats):
-        for way, worker in workers.items():
+        for way in ways:
             done = runs[way]
             spent = sum(run.seconds or 0 for run in done)
             if spent < plan.budget and not any(run.problem for run in done):
                 seconds = plan.peer_timeout if way in PEERS else plan.timeout
-                done.append(worker.run(row.work, settings, seconds))
-    ways = {way: Measured(done) for way, done in runs.items()}
-    compare_results(ways, "data_helpers" if row.work.startswith("open") else "limit")
-    result = Result(row, ways, latency)
-    for way, measured in ways.items():
+                done.append(workers[way].run(row.work, settings, seconds))
+    for way in workers:
+        if not runs[way]:
+            runs[way].append(Run(problem="not measured with `--quick`"))
+    measured_ways = {way: Measured(done) for way, done in runs.items()}
+    compare_results(measured_ways, "data_helpers" if row.work.startswith("open") else "limit")
+    result = Result(row, measured_ways, latency)
+    for way, measured in measured_ways.items():
         painted = measured.most("painted")
         note = f", {painted} chunks painted meanwhile: no measure" if painted else ""
         say(f"  {way:15} {brief(measured)}{note}")
@@ -88,33 +95,30 @@ def brief(measured: Measured) -> str:
 
 
 def measure_table(
-    endpoint: Endpoint, plan: Plan, say: Say, peers: Iterable[str] = PEERS
+    workers: Workers, plan: Plan, say: Say, peers: Iterable[str], works: Iterable[str]
 ) -> list[Result]:
-    """Measure every row of the table, each package in its own process."""
+    """Measure these rows of the table, each package in its own process."""
+    by_way = {way: workers.get(way) for way in ("limit", "data_helpers", *peers)}
     results = []
-    with ExitStack() as stack:
-        ways = ("limit", "data_helpers", *peers)
-        workers = {way: stack.enter_context(Worker(way, endpoint)) for way in ways}
-        for row in ROWS:
-            say(row.title)
-            result = measure_row(row, workers, plan, say)
-            say(f"  {result.verdict}")
-            results.append(result)
+    for row in (row for row in ROWS if row.work in works):
+        say(row.title)
+        results.append(measure_row(row, by_way, plan, say))
+        say(f"  {results[-1].verdict}")
     return results
 
 
-def measure_one_cpu(endpoint: Endpoint, plan: Plan, say: Say) -> list[Result]:
-    """Measure the rows on one processor, and the memory of a process that does nothing else."""
+def measure_one_cpu(workers: Workers, plan: Plan, say: Say, works: Iterable[str]) -> list[Result]:
+    """Measure these rows on one processor, and the memory of a process that does nothing else."""
+    by_way = {way: workers.get(way, one_cpu=True) for way in ("limit", "data_helpers")}
     results = []
-    with ExitStack() as stack:
-        ways = ("limit", "data_helpers")
-        workers = {way: stack.enter_context(Worker(way, endpoint, one_cpu=True)) for way in ways}
-        for row in ROWS:
-            say(f"{row.title}, on one CPU")
-            result = measure_row(row, workers, plan, say)
-            result.peak_mb = peak_memory(row, endpoint, plan)
-            say(f"  {result.verdict}")
-            results.append(result)
+    for row in (row for row in ROWS if row.work in works):
+        say(f"{row.title}, on one CPU")
+        result = measure_row(row, by_way, plan, say)
+        if row.loaded_mb:
+            result.peak_mb = peak_memory(row, workers.endpoint, plan)
+            say(f"  peak memory {result.peak_mb} MB")
+        say(f"  {result.verdict}")
+        results.append(result)
     return results
 
 
@@ -153,7 +157,7 @@ class Imports:
 
     @property
     def verdict(self) -> str:
-        """"met", or what is not."""
+        """Either "met", or what is not."""
         missed = [str(claim) for claim in self.claims if not claim.met]
         return f"**not met**: {', '.join(missed)} {' '.join(self.heavy)}" if missed else "met"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import queue
 import subprocess
@@ -146,6 +147,33 @@ class Worker:
             self._process = None
 
 
+class Workers:
+    """Workers of several ways, each made when it is first wanted; all end with the block.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+        Where they read from.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._made: dict[tuple[str, bool], Worker] = {}
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for worker in self._made.values():
+            worker.stop()
+
+    def get(self, way: str, one_cpu: bool = False) -> Worker:
+        """The worker that does things in this way."""
+        if (way, one_cpu) not in self._made:
+            self._made[way, one_cpu] = Worker(way, self.endpoint, one_cpu)
+        return self._made[way, one_cpu]
+
+
 def _listen(process: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
     """Pass on each line that a process prints; at its end, an empty one."""
     assert process.stdout is not None
@@ -164,6 +192,7 @@ def main(way: str, address: str, one_cpu: str) -> None:
     """Do one work for each line of standard input, and print a line with what it took."""
     if int(one_cpu):
         use_one_cpu()
+    logging.disable(logging.CRITICAL)
     from .ways import WAYS
 
     say, words = sys.stdout, io.StringIO()
@@ -198,10 +227,15 @@ def once(doing: Any, address: str, work: str, settings: dict[str, Any], options:
 
 
 def in_short(result: Any) -> Any:
-    """A result, short enough to compare: shapes of levels, or shape and checksum of an array."""
+    """A result, short enough to compare: shapes of levels, or shape and checksum of an array.
+
+    None is for what cannot be compared: the limit fetches the metadata of levels but opens none.
+    """
+    if isinstance(result, int):
+        return None
     if isinstance(result, list):
-        return [list(level.shape) for level in result if hasattr(level, "shape")]
-    return [list(result.shape), zlib.crc32(np.ascontiguousarray(result))]
+        return [list(level.shape) for level in result]
+    return [list(result.shape), zlib.crc32(np.ascontiguousarray(result).data)]
 
 
 def use_one_cpu() -> None:
