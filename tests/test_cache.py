@@ -220,9 +220,9 @@ def counting():
     running.stop()
 
 
-@pytest.mark.parametrize("name", ["02_explore_multiscale", "solutions/04_overlay_labels"])
-def test_a_second_run_of_a_notebook_asks_for_nothing(name, counting, tmp_path):
-    path = ROOT / "notebooks" / f"{name}.ipynb"
+@pytest.mark.timeout(300)
+def test_a_second_run_of_a_notebook_asks_for_nothing(counting, tmp_path):
+    path = ROOT / "notebooks/solutions/04_overlay_labels.ipynb"
     environment = os.environ | {
         "OME_ZARR_SOURCE": counting.endpoint,
         "OME_ZARR_CACHE": str(tmp_path),
@@ -232,9 +232,9 @@ def test_a_second_run_of_a_notebook_asks_for_nothing(name, counting, tmp_path):
         counting.asked.clear()
         notebook = nbformat.read(path, as_version=4)
         resources = {"metadata": {"path": str(path.parent)}}
-        NotebookClient(notebook, timeout=60, resources=resources).execute(env=environment)
+        NotebookClient(notebook, timeout=100, resources=resources).execute(env=environment)
         counts.append(len(counting.asked))
-    assert counts[0] > 50 and counts[1] == 0
+    assert counts[0] > 500 and counts[1] == 0
 
 
 READ_OFFLINE = """
