@@ -362,7 +362,9 @@ async def _read_local(path: str, start: int | None, end: int | None, request: Re
 
     def read() -> bytes:
         request.sent_now()  # until here it waited for a free thread
-        return file.read_bytes()
+        found = file.read_bytes()
+        request.came_now()
+        return found
 
     data = await asyncio.to_thread(read)
     return Answer(data[start:end], f"{file.stat().st_mtime_ns}-{len(data)}")
