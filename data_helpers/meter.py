@@ -70,6 +70,10 @@ class Request:
         """Start the clock anew: until now the request waited in this computer."""
         self.start = time.perf_counter()
 
+    def came_now(self) -> None:
+        """Stop the clock: the answer is here, but the one who asked may be busy."""
+        self.end = time.perf_counter()
+
 
 @dataclass(eq=False)
 class Cost:
@@ -129,7 +133,10 @@ class Cost:
         if self.not_found:
             parts.append(f"{self.not_found:,} not found")
         if self.fetched_twice:
-            parts.append(f"{self.fetched_twice:.0%} of the chunks fetched twice")
+            percent = (
+                f"{100 * self.fetched_twice:.0f}" if self.fetched_twice >= 0.005 else "under 1"
+            )
+            parts.append(f"{percent} % of the chunks fetched twice")
         return ", ".join(parts)
 
     def plot(self, ax: Axes | None = None) -> None:
@@ -200,7 +207,7 @@ class Cost:
             if request.chunk and not request.retry and request.outcome != NOT_FOUND:
                 self._fetches += 1
                 self._chunks.add(request.address)
-                self.fetched_twice = 1 - len(self._chunks) / self._fetches
+                self.fetched_twice = (self._fetches - len(self._chunks)) / self._fetches
 
     def _finish(self, from_elsewhere: Iterable[Request]) -> None:
         """Add what other processes asked for, and sum up."""
@@ -280,7 +287,8 @@ def counted(address: str, *, chunk: bool, retry: bool) -> Iterator[Request]:
         request.outcome = NOT_FOUND
         raise
     finally:
-        request.end = time.perf_counter()
+        if request.end == float("inf"):
+            request.came_now()
         for cost in costs:
             cost._done(request)
         for folder in folders:
