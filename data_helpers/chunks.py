@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import numpy as np
@@ -17,11 +18,13 @@ from .errors import ChunkError, MalformedMetadataError, OmeZarrError
 from .lazy import LazyLevel, lazy_level
 from .store import CONCURRENCY, CarefulStore, blosc_problem, one_line
 
-SLAB_CHUNKS = 2 * CONCURRENCY
+SLAB_CHUNKS = CONCURRENCY
 """Chunks fetched together by `StoredArray.read_all`, between two steps of its progress."""
 
-# Once for the whole process: setting it around each read would let threads undo one another's.
-zarr.config.set({"async.concurrency": CONCURRENCY})
+# Chunks that Zarr fetches or decodes at a time. The store sends at most half as many requests, so
+# that chunks being decoded do not hold back the next requests. Set once for the whole process:
+# setting it around each read would let threads undo one another's.
+zarr.config.set({"async.concurrency": 2 * CONCURRENCY})
 
 
 class StoredArray:
@@ -114,18 +117,31 @@ class StoredArray:
         list of numpy.ndarray
             Their pixels, in the same order; those at the far edges may be smaller than the rest.
         """
-        parts = [self._part(chunk, self.chunks) for chunk in chunks]
         try:
-            return sync(self._read_parts(parts))
+            return sync(self._read_rows(chunks))
         except Exception:  # read them one by one, which names the chunk that makes trouble
-            return [self[part] for part in parts]
+            return [self[self._part(chunk, self.chunks)] for chunk in chunks]
 
-    async def _read_parts(self, parts: Sequence[tuple[slice, ...]]) -> list[np.ndarray]:
-        reads = [self._array.async_array.getitem(part) for part in parts]
-        return [np.asarray(pixels) for pixels in await asyncio.gather(*reads)]
+    async def _read_rows(self, chunks: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+        """Read chunks, those that lie in a row by one call of Zarr."""
+        rows = _rows(chunks)
+        reads = [self._array.async_array.getitem(self._span(row)) for row in rows]
+        pixels = await asyncio.gather(*reads)
+        return [
+            np.asarray(part)[self._part(np.subtract(chunk, row[0]), self.chunks)]
+            for row, part in zip(rows, pixels, strict=True)
+            for chunk in row
+        ]
+
+    def _span(self, row: Sequence[tuple[int, ...]]) -> tuple[slice, ...]:
+        """The pixels from the first to the last chunk of a row."""
+        return tuple(
+            slice(first * c, (last + 1) * c)
+            for first, last, c in zip(row[0], row[-1], self.chunks, strict=True)
+        )
 
     def read_all(self, progress: Callable[[int], object] = lambda chunks: None) -> np.ndarray:
-        """Read every pixel, in slabs of some hundred chunks.
+        """Read every pixel, in slabs of some dozen chunks.
 
         Parameters
         ----------
@@ -133,9 +149,14 @@ class StoredArray:
             Called after each slab with the number of chunks it held.
         """
         pixels = np.empty(self.shape, self.dtype)
-        for slab in self._slabs():
+
+        def fill(slab: tuple[slice, ...]) -> int:
             pixels[slab] = self[slab]
-            progress(len(list(self._chunks_of(slab, self.chunks))))
+            return len(list(self._chunks_of(slab, self.chunks)))
+
+        with ThreadPoolExecutor(2) as pool:  # while one slab is decoded, the next is fetched
+            for chunks in pool.map(fill, self._slabs()):
+                progress(chunks)
         return pixels
 
     def _slabs(self) -> Iterator[tuple[slice, ...]]:
@@ -171,7 +192,7 @@ class StoredArray:
         return None
 
     @staticmethod
-    def _part(chunk: tuple[int, ...], grid: tuple[int, ...]) -> tuple[slice, ...]:
+    def _part(chunk: Iterable[int], grid: tuple[int, ...]) -> tuple[slice, ...]:
         """The pixels of the chunk at this position, in a grid of chunks of this shape."""
         return tuple(slice(n * c, (n + 1) * c) for n, c in zip(chunk, grid, strict=True))
 
@@ -224,6 +245,26 @@ def open_array(store: CarefulStore, path: str, document: dict[str, Any]) -> Stor
             f"({type(error).__name__}: {one_line(error)}); open them in a browser to see what is "
             "missing."
         ) from None
+
+
+def _rows(chunks: Iterable[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
+    """Split positions of chunks, in their order, into rows of neighbours along one axis."""
+    rows: list[list[tuple[int, ...]]] = []
+    for chunk in chunks:
+        if rows and _continues(rows[-1], chunk):
+            rows[-1].append(chunk)
+        else:
+            rows.append([chunk])
+    return rows
+
+
+def _continues(row: list[tuple[int, ...]], chunk: tuple[int, ...]) -> bool:
+    """Whether a chunk is the next one of a row."""
+    step = [new - old for new, old in zip(chunk, row[-1], strict=True)]
+    if sorted(step)[-1] != 1 or sum(map(abs, step)) != 1:
+        return False
+    axis = step.index(1)
+    return len(row) == 1 or row[0][axis] != row[-1][axis]
 
 
 def _tidy(document: dict[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,8 @@ def load_binary_from_s3(
     ImageNotFoundError, LevelNotFoundError
         There is no such image, or no such level; the message lists those that exist.
     """
-    return find_multiscale(image_id, source=source, cache=cache).level(resolution)
+    image = find_multiscale(image_id, source=source, cache=cache, level=resolution)
+    return image.level(resolution)
 
 
 def load_binary_from_s3_with_data(
@@ -87,7 +88,7 @@ def load_binary_from_s3_with_data(
     ChunkError
         A chunk could not be fetched or decoded.
     """
-    image = find_multiscale(image_id, source=source, cache=cache)
+    image = find_multiscale(image_id, source=source, cache=cache, level=resolution)
     array = image.array(resolution)
     if array.nbytes > MAX_BYTES:
         raise _too_large(image, resolution, array)

@@ -74,6 +74,8 @@ class Multiscale:
         IDR id, where the image was opened by id.
     parent : Multiscale, optional
         For a label image, the image it belongs to.
+    known : dict, optional
+        Metadata documents of levels that were read already, by key.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Multiscale:
         zarr_format: int = 2,
         image_id: int | None = None,
         parent: Multiscale | None = None,
+        known: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         self.url = store.url
         self.image_id = image_id
@@ -90,6 +93,7 @@ class Multiscale:
         self._attributes = attributes
         self._zarr_format = zarr_format
         self._parent = parent
+        self._known = known or {}
         try:
             self._multiscale: dict[str, Any] = attributes["multiscales"][0]
             self.paths: list[str] = [str(level["path"]) for level in self._multiscale["datasets"]]
@@ -358,7 +362,9 @@ class Multiscale:
         """Open some levels; their metadata documents are fetched all at once."""
         name = "zarr.json" if self._zarr_format == 3 else ".zarray"
         keys = {path: f"{path}/{name}" if path else name for path in paths}
-        documents, denied = self._store.read_json(keys.values())
+        unknown = [key for key in keys.values() if key not in self._known]
+        documents, denied = self._store.read_json(unknown)
+        documents |= self._known
         for path, key in keys.items():
             if key in denied:
                 raise AccessDeniedError(
@@ -443,9 +449,15 @@ def find_multiscale(
     *,
     source: str | Source | None = None,
     cache: str | Path | Cache | None = None,
+    level: str | int = "",
 ) -> Multiscale:
-    """Like `open_multiscale`, but leaves the metadata of the levels unread."""
-    return _through(cache, lambda kept: _find(image, source, kept))
+    """Like `open_multiscale`, but leaves the metadata of the levels unread.
+
+    Those of one `level` are asked for at the same time, which saves a round trip, if its path can
+    be guessed: levels are mostly called "0", "1" and so on.
+    """
+    hoped = (f"{level}/.zarray",) if str(level).isalnum() else ()
+    return _through(cache, lambda kept: _find(image, source, kept, hoped))
 
 
 class _Kept(NamedTuple):
@@ -471,10 +483,12 @@ def _through(
     return opening(_Kept(chosen, since=started))
 
 
-def _find(image: int | str | Path, source: str | Source | None, kept: _Kept) -> Multiscale:
+def _find(
+    image: int | str | Path, source: str | Source | None, kept: _Kept, hoped: Sequence[str] = ()
+) -> Multiscale:
     address = str(image).strip()
     if address.isdecimal() and not isinstance(image, Path):
-        return _open_by_id(int(address), resolve_source(source), kept)
+        return _open_by_id(int(address), resolve_source(source), kept, hoped)
     if address.startswith("s3://"):
         endpoint = resolve_source(source).endpoint
         return _open_url(f"{endpoint}/{address.removeprefix('s3://')}", kept)
@@ -493,12 +507,14 @@ def _find(image: int | str | Path, source: str | Source | None, kept: _Kept) -> 
     return _open_url(address, kept)
 
 
-def _open_by_id(image_id: int, source: Source, kept: _Kept) -> Multiscale:
+def _open_by_id(
+    image_id: int, source: Source, kept: _Kept, hoped: Sequence[str] = ()
+) -> Multiscale:
     """Open an image by its IDR id, trying the keys at which the source may keep it."""
     keys, refusal = source.keys_of(image_id), None
     for key in keys:
         try:
-            return _open_url(source.url(key), kept, formats=(2,), image_id=image_id)
+            return _open_url(source.url(key), kept, (2,), image_id, hoped)
         except NotOmeZarrError:
             continue
         except AccessDeniedError as error:  # some endpoints say 403 for "no such key"
@@ -515,16 +531,25 @@ def _open_by_id(image_id: int, source: Source, kept: _Kept) -> Multiscale:
 
 
 def _open_url(
-    url: str, kept: _Kept, formats: tuple[int, ...] = (3, 2), image_id: int | None = None
+    url: str,
+    kept: _Kept,
+    formats: tuple[int, ...] = (3, 2),
+    image_id: int | None = None,
+    hoped: Sequence[str] = (),
 ) -> Multiscale:
-    """Open the image at an address, asking for the metadata of each Zarr format at once."""
+    """Open the image at an address, asking for the metadata of each Zarr format at once.
+
+    The keys hoped for are asked for with them; it is no matter if they do not exist.
+    """
     store = CarefulStore(url, cache=kept.shelf(url))
     keys = {3: "zarr.json", 2: ".zattrs"}
-    documents, denied = store.read_json([keys[number] for number in formats])
+    documents, denied = store.read_json([*(keys[number] for number in formats), *hoped])
+    known = {key: documents.pop(key) for key in hoped if key in documents}
+    denied = [key for key in denied if key not in hoped]
     for number in formats:
         attributes = _ome(documents.get(keys[number], {}))
         if "multiscales" in attributes:
-            return Multiscale(store, attributes, number, image_id)
+            return Multiscale(store, attributes, number, image_id, known=known)
     if denied and not documents:
         raise AccessDeniedError(
             f"{url} cannot be opened: the endpoint answers 403, which means that it denies access "

@@ -44,11 +44,7 @@ from .errors import (
 from .meter import Request, counted, join_spools, spools_to_carry
 
 CONCURRENCY = 64
-"""Requests in flight when many chunks are read at once."""
-
-CONNECTIONS = 100
-"""Requests that a process has in flight at most, however many threads read: the rest wait. So many
-connections is what the client keeps anyway; waiting here lets the meter count what is sent."""
+"""Requests that a process has in flight at most, however many threads read; the rest wait."""
 
 ATTEMPTS = 4
 """How often one key is asked for before giving up."""
@@ -348,7 +344,7 @@ async def _read_remote(url: str, start: int | None, end: int | None, request: Re
         headers["Range"] = f"bytes={part}"
     http = _http(url)
     session = await http.set_session()
-    async with _places.setdefault(session, asyncio.Semaphore(CONNECTIONS)):
+    async with _places.setdefault(session, asyncio.Semaphore(CONCURRENCY)):
         request.sent_now()
         async with session.get(http.encode_url(url), headers=headers) as response:
             if response.status == 404:

@@ -87,7 +87,7 @@ def test_the_chunks_are_told_before_the_first_is_asked_for(served, tmp_path, cap
 def test_a_level_that_is_too_large_for_memory(offline, capsys):
     choose_source("offline")
     capsys.readouterr()
-    with request_meter() as cost, pytest.raises(TooLargeError) as caught:
+    with request_meter(show=False) as cost, pytest.raises(TooLargeError) as caught:
         load_binary_from_s3_with_data(9822152)
     message = str(caught.value)
     assert "Level '0' of IDR 9822152 (synthetic stand-in) is 26.9 GB" in message
