@@ -118,6 +118,38 @@ def test_answered_says_that_a_cell_waits(capsys):
 # Notebook 03
 
 
+def together(array):
+    block = array[TIMES[0] : TIMES[-1] + 1, 1, DEPTHS[0] : DEPTHS[-1] + 1]
+    return np.stack([segment(plane) for row in block for plane in row]).reshape(block.shape)
+
+
+def test_03_together_hints(stored, labels):
+    def hint(function, *words):
+        assert_hint(said(check_03.together, function, stored, labels), *words)
+
+    def one_by_one(array):
+        planes = [segment(array[t, 1, z]) for t in TIMES for z in DEPTHS]
+        return np.stack(planes).reshape(labels.shape)
+
+    def too_much(array):
+        array[:]
+        return labels
+
+    def first_channel(array):
+        block = array[TIMES[0] : TIMES[-1] + 1, 0, DEPTHS[0] : DEPTHS[-1] + 1]
+        return np.stack([segment(plane) for row in block for plane in row]).reshape(block.shape)
+
+    hint(lambda _: together(stored), "slice `array`, not `stored`")
+    hint(one_by_one, "sliced 100 times", "one slice")
+    hint(too_much, "planes are read, but 100 are wanted")
+    hint(lambda array: together(array)[:, 0], "stack and reshape")
+    hint(lambda array: together(array).reshape(-1, *labels.shape[2:]), "stack and reshape")
+    hint(lambda array: together(array).swapaxes(0, 1), "differ from those of step 6")
+    hint(first_channel, "differ from those of step 6")
+    hint(lambda array: dask.delayed(together)(array), "together")
+    hint(labels, "should be a function")
+
+
 def test_03_right_answers(stored, analyze, results, labels):
     tasks = [dask.delayed(analyze)(t, 1, z) for t in TIMES for z in DEPTHS]
     plane = stored[TIMES[0], 1, DEPTHS[0]]
@@ -133,6 +165,7 @@ def test_03_right_answers(stored, analyze, results, labels):
         said(check_03.results, list(results), *place),
         said(check_03.labels, labels, results),
         said(check_03.objects, labels.max(axis=(2, 3)), labels),
+        said(check_03.together, together, stored, labels),
     ):
         assert line.startswith("Correct: "), line
 
@@ -482,6 +515,7 @@ def sound_calls(stack, stored, analyze, results, labels, arrays):
         (check_03.results, (results, *place)),
         (check_03.labels, (labels, results)),
         (check_03.objects, (labels.max(axis=(2, 3)), labels)),
+        (check_03.together, (together, stored, labels)),
         (check_04.pixels, (pixels, stack)),
         (check_04.labels, (stack_labels, stack)),
         (check_04.channels, (lamin, dapi, masks, pixels, stack_labels)),

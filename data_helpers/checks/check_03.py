@@ -258,6 +258,59 @@ def objects(objects: Any, labels: np.ndarray) -> str:
     return f"{int(truth.sum())} objects in {truth.size} planes."
 
 
+@check
+def together(together: Any, stored: StoredArray, labels: np.ndarray) -> str:
+    """Check the function that reads all planes by one slice and labels them by tasks."""
+    noted = _Noted(stored)
+    found = array_of(call(together, "together", noted), "what together(stored) returns")
+    planes = labels.shape[0] * labels.shape[1]
+    expect(
+        noted.shapes != [],
+        "together reads nothing from its argument: slice `array`, not `stored`.",
+    )
+    expect(
+        len(noted.shapes) < planes,
+        f"the array is sliced {len(noted.shapes)} times, so requests wait for one another. Take "
+        "one slice: array[first t : last t + 1, 1, first z : last z + 1].",
+    )
+    read = sum(int(np.prod(shape[:-2])) for shape in noted.shapes)
+    expect(
+        read == planes,
+        f"{read} planes are read, but {planes} are wanted: give a range for times and for depths, "
+        "and the channel as one number, 1.",
+    )
+    expect(
+        found.shape == labels.shape,
+        f"the labels have shape {found.shape}, but {labels.shape} is wanted: stack and reshape.",
+    )
+    expect(
+        same(found, labels),
+        "the labels differ from those of step 6: compute segment for each plane of the block, in "
+        "the order times, depths.",
+    )
+    return f"the same labels, and {planes} planes came by {_times(len(noted.shapes))}."
+
+
+class _Noted:
+    """A stored array that notes the shape of each part that is read."""
+
+    def __init__(self, stored: StoredArray) -> None:
+        self._stored = stored
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __getitem__(self, selection: Any) -> np.ndarray:
+        pixels = self._stored[selection]
+        self.shapes.append(pixels.shape)
+        return pixels
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stored, name)
+
+
+def _times(count: int) -> str:
+    return "one slice" if count == 1 else f"{count} slices"
+
+
 def _numbers(answer: Any, name: str) -> list[int]:
     """The whole numbers in a range, list or array."""
     hint = f"{name} should be a range of whole numbers such as range(0, 10)"
