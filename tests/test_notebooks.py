@@ -19,8 +19,12 @@ EXPECTED = {
     "02_explore_multiscale.ipynb",
     "03_segment_in_parallel.ipynb",
     "04_overlay_labels.ipynb",
+    "05_what_makes_it_fast.ipynb",
+    "06_from_laptop_to_cluster.ipynb",
     "solutions/03_segment_in_parallel.ipynb",
     "solutions/04_overlay_labels.ipynb",
+    "solutions/05_what_makes_it_fast.ipynb",
+    "solutions/06_from_laptop_to_cluster.ipynb",
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]*)[^)]*\)")
 IMG = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
