@@ -6,6 +6,7 @@ python3 run.py lab          install what the notebooks need, open JupyterLab on 
                             (--no-browser: print the address only; --port N: use this port)
 python3 run.py setup        install only
 python3 run.py test         install what the tests need too, then run every check and test
+python3 run.py bench        measure how fast images are read, and write a report (--help: options)
 python3 run.py python ...   run the test environment's Python, e.g. on tools/NAME.py
 
 There are two environments: .venv (requirements/lab.txt) and .venv-test (requirements/test.txt, the
@@ -217,8 +218,10 @@ def run_tests(python: Path) -> int:
 def main(arguments: list) -> int:
     if arguments[:1] == ["python"]:
         return hand_over([str(ensure("test")), *arguments[1:]])
+    if arguments[:1] == ["bench"]:
+        return hand_over([str(ensure("test")), "-m", "benchmarks", *arguments[1:]])
     parser = argparse.ArgumentParser(
-        usage="run.py [lab [--no-browser] [--port N] | setup | test | python ...]",
+        usage="run.py [lab [--no-browser] [--port N] | setup | test | bench ... | python ...]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

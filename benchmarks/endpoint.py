@@ -46,7 +46,8 @@ class Settings:
     error_rate : float
         Share of requests (0 to 1) answered with 503. The same ones in every run.
     hold : int
-        Answer nothing until this many requests are in flight together; 0 or 1 holds nothing back.
+        Answer no chunk until this many requests are in flight together, or for `HELD_AT_MOST`
+        seconds; 0 or 1 holds nothing back. Metadata are always answered.
     """
 
     latency_ms: float = 0.0
@@ -143,7 +144,8 @@ class Answering:
     async def answer(self, path: str) -> tuple[int, bytes]:
         """Wait as long as it takes to answer here; return the status and the bytes."""
         unlucky = self.dice.random() < self.settings.error_rate
-        await self.wait_for_company()
+        if "/.z" not in path:
+            await self.wait_for_company()
         await asyncio.sleep(self.settings.latency_ms / 1000)
         if unlucky:
             return 503, b""

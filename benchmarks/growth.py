@@ -9,7 +9,7 @@ from .endpoint import Settings
 from .table import WARM_UP_SECONDS, Plan, Say, brief
 from .targets import Measured
 from .ways import PEERS
-from .worker import Worker, Workers
+from .worker import Workers
 
 PLANES = {10: (2, 5), 100: (10, 10), 1_000: (20, 50), 10_000: (100, 100)}
 CHUNKS = (1, 100, 10_000, 100_000, 1_051_232)
@@ -68,7 +68,7 @@ def planes(workers: Workers, plan: Plan, say: Say) -> Growth:
     ways = ("limit", "data_helpers") + (() if plan.quick else ("dask from_zarr",))
     _measure(growth, "segment", sizes, options, ways, workers, plan, say)
     for size in sizes:
-        with Worker("data_helpers", workers.endpoint) as worker:
+        with workers.fresh("data_helpers") as worker:
             run = worker.run("segment", plan.settings, 3 * plan.timeout, **options(size))
             growth.memory[size] = None if run.problem else run.peak_mb
             say(f"  data_helpers, {size:,.0f}: peak memory {run.problem or run.peak_mb} MB")

@@ -22,7 +22,7 @@ MOVIE = "zarr/v0.1/4007801.zarr"
 REPEATED = "zarr/repeated/4007801.zarr"
 PLANE = (128, 135)  # Y and X of a chunk of the movie's level 4
 REPEATED_PLANE = re.compile(REPEATED + r"/4/\d+\.(\d)\.(\d+)\.0\.0")
-COUNTED = re.compile(r"zarr/chunks/(\d{1,9})\.zarr/(\.zattrs|0/\.zarray|0/(\d+)\.0\.0\.0\.0)")
+COUNTED = re.compile(r"zarr/chunks/(\d{1,9})\.zarr/(\.z\w+|0/\.zarray|0/(\d+)\.0\.0\.0\.0)")
 
 
 class Objects:
@@ -67,8 +67,10 @@ class Objects:
         if name == ".zattrs":
             levels = {"datasets": [{"path": "0"}], "version": "0.1", "name": "synthetic planes"}
             return json.dumps({"multiscales": [levels]}).encode()
+        if name == ".zgroup":
+            return json.dumps({"zarr_format": 2}).encode()
         if number is None:
-            return json.dumps(counted_array(chunks)).encode()
+            return json.dumps(counted_array(chunks)).encode() if name == "0/.zarray" else None
         return self._plane(1, 4) if int(number) < chunks else None
 
     def _repeated(self, key: str) -> bytes | None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from .endpoint import Endpoint, Settings
+from .endpoint import Settings
 from .targets import ROWS, Claim, Measured, Result, Row, compare_results
 from .ways import PEERS
 from .worker import Run, Worker, Workers
@@ -115,16 +115,16 @@ def measure_one_cpu(workers: Workers, plan: Plan, say: Say, works: Iterable[str]
         say(f"{row.title}, on one CPU")
         result = measure_row(row, by_way, plan, say)
         if row.loaded_mb:
-            result.peak_mb = peak_memory(row, workers.endpoint, plan)
+            result.peak_mb = peak_memory(row, workers, plan)
             say(f"  peak memory {result.peak_mb} MB")
         say(f"  {result.verdict}")
         results.append(result)
     return results
 
 
-def peak_memory(row: Row, endpoint: Endpoint, plan: Plan) -> float | None:
+def peak_memory(row: Row, workers: Workers, plan: Plan) -> float | None:
     """Peak memory, in MB, of a fresh process on one processor that does one work once."""
-    with Worker("data_helpers", endpoint, one_cpu=True) as worker:
+    with workers.fresh("data_helpers", one_cpu=True) as worker:
         return worker.run(row.work, plan.settings, plan.timeout).peak_mb
 
 

@@ -173,6 +173,10 @@ class Workers:
             self._made[way, one_cpu] = Worker(way, self.endpoint, one_cpu)
         return self._made[way, one_cpu]
 
+    def fresh(self, way: str, one_cpu: bool = False) -> Worker:
+        """A worker that has done nothing yet; the caller ends it."""
+        return Worker(way, self.endpoint, one_cpu)
+
 
 def _listen(process: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
     """Pass on each line that a process prints; at its end, an empty one."""

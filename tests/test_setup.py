@@ -284,6 +284,7 @@ def test_no_browser_and_port_reach_jupyterlab(run):
         (["--no-browser"], "lab", "--no-browser"),
         (["setup"], "lab", None),
         (["python", "-m", "pytest", "--port"], "test", "-m pytest --port"),
+        (["bench", "--quick"], "test", "-m benchmarks --quick"),
     ],
 )
 def test_commands(run, monkeypatch, arguments, group, handed_over):
@@ -304,9 +305,8 @@ def test_usage_errors_show_the_usage(arguments):
         [sys.executable, START, *arguments], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
-    assert (
-        "usage: run.py [lab [--no-browser] [--port N] | setup | test | python ...]" in done.stderr
-    )
+    usage = "usage: run.py [lab [--no-browser] [--port N] | setup | test | bench ... | python ...]"
+    assert usage in done.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="NOT CHECKED: on Windows run.py waits for the command")
