@@ -10,14 +10,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "tools" / "draw_figures.py"
-NOTEBOOK = (ROOT / "notebooks" / "01_what_is_ome_zarr.ipynb").read_text(encoding="utf-8")
+NOTEBOOKS = "".join(
+    path.read_text(encoding="utf-8") for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
+)
 FIGURES = sorted(runpy.run_path(str(SCRIPT))["FIGURES"])
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_figure_is_used_and_keeps_inside_its_white_background(name):
-    assert f"(figures/{name})" in NOTEBOOK
+    assert f"(figures/{name})" in NOTEBOOKS
     svg = ET.parse(ROOT / "notebooks" / "figures" / name).getroot()
     width, height = float(svg.get("width")), float(svg.get("height"))
     assert svg.get("viewBox") == f"0 0 {width:.0f} {height:.0f}"
