@@ -737,9 +737,13 @@ def test_a_child_forked_while_a_thread_holds_the_lock(kept):
     held.wait(10)
     child = os.fork()
     if child == 0:
-        signal.alarm(10)  # instead of waiting for ever
-        kept.keep("a", "all", "1", b"data")
-        os._exit(0 if kept.find("a", "all") else 3)
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(10)  # instead of waiting for ever
+            kept.keep("a", "all", "1", b"data")
+            os._exit(0 if kept.find("a", "all") else 3)
+        finally:
+            os._exit(4)  # whatever happens, this is not the end of the tests
     done.set()
     thread.join(10)
     assert os.waitpid(child, 0)[1] == 0
