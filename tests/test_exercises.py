@@ -21,6 +21,8 @@ import make_exercises  # noqa: E402
 
 NAMES = sorted(path.name for path in (NOTEBOOKS / "solutions").glob("*.ipynb"))
 each_exercise = pytest.mark.parametrize("name", NAMES)
+# The least number of checks, and of cells that wait; notebook 05 leads up to one short exercise.
+LEAST = dict.fromkeys(NAMES, (7, 5)) | {"05_what_makes_it_fast.ipynb": (2, 1)}
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -73,7 +75,7 @@ def test_solution_has_no_blank_and_every_check_passed(name: str) -> None:
     solution = pair(name)[1]
     assert not any(blanks(cell.source) for cell in solution.cells if cell.cell_type == "code")
     lines = printed(solution, checks=True)
-    assert len(lines) >= 7
+    assert len(lines) >= LEAST[name][0]
     assert [line for line in lines if not line.startswith("Correct: ")] == []
     assert not any("Not answered yet" in line for line in printed(solution, checks=False))
 
@@ -85,7 +87,7 @@ def test_blanks_are_where_the_solution_has_answers(name: str) -> None:
         cell.id for cell in exercise.cells if cell.cell_type == "code" and blanks(cell.source)
     }
     assert with_blanks == {cell.id for cell in solution.cells if "exercise" in tags(cell)}
-    assert len(with_blanks) >= 7
+    assert len(with_blanks) >= LEAST[name][0]
 
 
 @each_exercise
@@ -130,9 +132,10 @@ def test_untouched_exercise_runs_without_an_error(name: str) -> None:
     resources = {"metadata": {"path": str(NOTEBOOKS)}}
     NotebookClient(notebook, timeout=90, resources=resources).execute(env=environment)
     lines = printed(notebook, checks=True)
-    assert len(lines) >= 7
+    assert len(lines) >= LEAST[name][0]
     assert [line for line in lines if not line.startswith("Not answered yet")] == []
-    assert sum("this cell waits" in line for line in printed(notebook, checks=False)) >= 5
+    waiting = sum("this cell waits" in line for line in printed(notebook, checks=False))
+    assert waiting >= LEAST[name][1]
 
 
 # The tool
