@@ -1,7 +1,11 @@
+from .blocks import BlockRun as BlockRun
+from .blocks import compare_labels as compare_labels
+from .blocks import plan_blocks as plan_blocks
 from .cache import DiskCache as DiskCache
 from .cache import MemoryCache as MemoryCache
 from .cache import clear_cache as clear_cache
 from .cache import recheck_cache as recheck_cache
+from .cluster import connect_cluster as connect_cluster
 from .display import caption as caption
 from .display import gallery as gallery
 from .display import overlay_labels as overlay_labels

@@ -178,8 +178,8 @@ class BlockRun:
         differing = [key for key in wanted if found.get(key) != wanted[key]]
         if differing:
             raise OmeZarrError(
-                f"{self.results} holds results of another {' and another '.join(differing)}: "
-                "give these a new folder, or delete the old one."
+                f"{Path(str(self.results)).name} holds results of another "
+                f"{' and another '.join(differing)}: take a new folder, or delete this one."
             )
         if "run" not in group.attrs:
             self._create(group)
@@ -217,6 +217,11 @@ class BlockRun:
     def stored(self) -> StoredArray:
         """The level that is segmented."""
         return self.image.arrays[self.image.index(self.level)]
+
+    @property
+    def _picks(self) -> tuple[int, ...]:
+        """Index of the volume along the axes before z, as far as the image has them."""
+        return tuple({"t": self.t, "c": self.c}[axis] for axis in self.image.axes[:-3])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -282,8 +287,9 @@ class BlockRun:
         """Compute blocks once; return the names of those that failed, and why."""
         from distributed import as_completed
 
-        task = partial(segment_block, self.results, self.stored, self.segment, self.parameters)
-        futures = client.map(partial(task, self.t, self.c), blocks, pure=False)
+        volume = (self.stored, self._picks)
+        task = partial(segment_block, self.results, volume, self.segment, self.parameters)
+        futures = client.map(task, blocks, pure=False)
         names = {future.key: block.name for future, block in zip(futures, blocks, strict=True)}
         left = dict.fromkeys(names.values(), f"It was not finished within {timeout:g} s.")
         try:
@@ -364,15 +370,17 @@ class BlockRun:
 
 def segment_block(
     results: str | Path | Store,
-    stored: StoredArray,
+    volume: tuple[StoredArray, tuple[int, ...]],
     segment: Segment,
     parameters: dict[str, Any],
-    t: int,
-    c: int,
     block: Block,
 ) -> None:
-    """Read one block with its overlap, segment it, and keep labels and measurements."""
-    pixels = stored[(t, c, *block.padded)]
+    """Read one block with its overlap, segment it, and keep labels and measurements.
+
+    The volume is a level, and the time point and channel to take of it.
+    """
+    stored, picks = volume
+    pixels = stored[(*picks, *block.padded)]
     labels = np.asarray(segment(pixels, **parameters))
     if labels.shape != pixels.shape or labels.dtype.kind not in "iu":
         raise OmeZarrError(

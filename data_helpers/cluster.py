@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ def connect_cluster(n_workers: int | None = None) -> Client:
         memory_limit=int(SHARE * MEMORY_LIMIT / workers),
         processes=True,
         host="127.0.0.1",
+        silence_logs=logging.ERROR,  # a worker that is replaced is no news
         dashboard_address="127.0.0.1:0",  # any free port, so that two notebooks do not clash
         timeout=CONNECT_SECONDS,
     )
