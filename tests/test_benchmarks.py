@@ -222,6 +222,12 @@ def ours(endpoint):
         yield worker
 
 
+@pytest.fixture(scope="module")
+def limit(endpoint):
+    with Worker("limit", endpoint) as worker:
+        yield worker
+
+
 def test_a_run_tells_what_it_took(endpoint, ours):
     run = ours.run("plane", Settings(latency_ms=50), 60)
     assert run.problem == "" and run.seconds >= 0.05 and run.cpu > 0
@@ -242,19 +248,18 @@ def test_a_run_that_fails_says_why(endpoint, ours):
     assert "AttributeError" in ours.run("no_such_work", Settings(), 60).problem
 
 
-def test_a_process_that_dies_is_a_problem_and_not_the_end(endpoint):
-    with Worker("limit", endpoint) as worker:
-        worker.run("plane", Settings(), 60)
-        worker._process.kill()
-        worker._process.wait()
-        assert "ended" in worker.run("plane", Settings(), 60).problem
-        assert worker.run("plane", Settings(), 60).problem == ""
+def test_a_process_that_dies_is_a_problem_and_not_the_end(endpoint, limit):
+    limit.run("plane", Settings(), 60)
+    limit._process.kill()
+    limit._process.wait()
+    assert "ended" in limit.run("plane", Settings(), 60).problem
+    assert limit.run("plane", Settings(), 60).problem == ""
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "limit"])
 @pytest.mark.timeout(240)
-def test_every_way_opens_and_reads_the_same(endpoint, way):
-    with Worker(way, endpoint) as worker, Worker("limit", endpoint) as limit:
+def test_every_way_opens_and_reads_the_same(endpoint, limit, way):
+    with Worker(way, endpoint) as worker:
         levels = worker.run("open_all", Settings(), 100)
         assert levels.problem == "" and levels.result[10] == [1, 1, 1, 91, 141]
         assert levels.counts["requests"] >= 12
@@ -278,18 +283,18 @@ def test_one_cpu_is_one_cpu(endpoint):
 
 
 def test_the_notebook_code_is_its_own():
-    before, timed = solution.code()
+    code = solution.code()
     cells = json.loads(solution.NOTEBOOK.read_text(encoding="utf-8"))["cells"]
     sources = {cell["id"]: "".join(cell["source"]) for cell in cells}
-    assert sources["segment"] in before and sources["analyze"] in before
-    assert sources["results"] in timed and "compute(" in timed
+    assert sources["segment"] in code and sources["together"] in code
+    assert "compute(" in sources["together"]
 
 
 def test_a_notebook_without_the_cells_is_an_error(tmp_path, monkeypatch):
     path = tmp_path / "03.ipynb"
     path.write_text('{"cells": [{"cell_type": "code", "id": "imports", "source": []}]}')
     monkeypatch.setattr(solution, "NOTEBOOK", path)
-    with pytest.raises(LookupError, match="analyze"):
+    with pytest.raises(LookupError, match="together"):
         solution.code()
 
 
@@ -421,6 +426,7 @@ class FakeWorker:
 
 def bench(monkeypatch, *arguments, **seconds):
     monkeypatch.setattr(command, "Workers", lambda endpoint: FakeWorkers(**seconds))
+    monkeypatch.setattr(command.table, "measure_imports", lambda repeats: Imports(2, 30, []))
     return command.main(list(map(str, arguments)))
 
 
