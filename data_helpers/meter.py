@@ -189,7 +189,7 @@ class Cost:
             )
             in_row[row] += 1
         if legend.keys() - {"chunk"}:
-            ax.legend(legend.values(), legend, loc="upper left", bbox_to_anchor=(1, 1))
+            ax.legend(legend.values(), legend, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
 
     def _sent(self, request: Request) -> None:
         with self._lock:
