@@ -29,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     _keep_loopback_from_proxies()
     started = time.monotonic()
     found = report.Report(plan, machine.describe())
-    print(report.conditions(plan), flush=True)
+    print(report.conditions(plan))
+    print(f"Busy before the run: {found.about['busy before the run']}.", flush=True)
     with Endpoint() as endpoint, Workers(endpoint) as workers:
         if "table" in options.parts:
             peers = () if options.no_peers else PEERS

@@ -53,8 +53,13 @@ def memory() -> str:
 
 
 def load() -> str:
-    """How many cores other programs kept busy in the minute before; above 0.5 blurs times."""
+    """How many processes wanted a core in the minute before the run, and what that means."""
     try:
-        return f"{os.getloadavg()[0]:.1f} cores"
+        wanted = os.getloadavg()[0]
     except (AttributeError, OSError):
         return "unknown"
+    free = (os.cpu_count() or 1) - wanted
+    blurred = (
+        "" if free >= 1 else ": other programs blur these times, measure again when it is idle"
+    )
+    return f"{wanted:.1f} processes on average{blurred}"

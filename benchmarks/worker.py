@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import zlib
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,10 +99,12 @@ class Worker:
             self._start()
         assert self._process is not None and self._process.stdin is not None
         job = {"work": work, "settings": asdict(settings), "options": options}
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
         try:
+            self._process.stdin.write(json.dumps(job) + "\n")
+            self._process.stdin.flush()
             line = self._lines.get(timeout=timeout)
+        except OSError:  # nobody reads it
+            line = ""
         except queue.Empty:
             self.stop()
             counts = self.endpoint.counts()
@@ -110,7 +112,7 @@ class Worker:
             return Run(counts=counts, problem=f"stopped after {timeout:g} s, {got}")
         if not line:
             self.stop()
-            return Run(problem="its process ended in mid-work")
+            return Run(problem="its process ended")
         return Run(**json.loads(line))
 
     def _start(self) -> None:
@@ -142,8 +144,9 @@ class Worker:
             self._process.kill()
             self._process.wait()
             for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    pipe.close()
+                with suppress(OSError):  # what it never read is lost
+                    if pipe is not None:
+                        pipe.close()
             self._process = None
 
 
