@@ -60,7 +60,7 @@ class Entry(NamedTuple):
     """What a cache holds of one object."""
 
     etag: str
-    """The object's version, as the endpoint calls it."""
+    """The object's version, as the endpoint calls it; empty if there is no such key."""
     data: bytes | None
     """The object or a part of it; None says that there is no such key."""
     confirmed: int
@@ -178,7 +178,7 @@ class MemoryCache(Cache):
         entry = Entry(etag, data, time.time_ns())
         with _memory_lock:
             known = [self._entries[name, other] for other in self._parts.get(name, ())]
-            changed = any(_version(other) != _version(entry) for other in known)
+            changed = any(other.etag != etag for other in known)
             for other in list(self._parts.get(name, ())) if changed else [part]:
                 self._forget(name, other)
             if _in_memory(entry) <= self.limit:
@@ -282,21 +282,18 @@ class DiskCache(Cache):
             files = [file for file in files if _version_of(file) == newest]
         for file in files:
             if _part_of(file) == part:
-                entry = _read_entry(file)
-                if entry is None:
-                    _remove(file)
-                return entry
+                return _read_entry(file)
         return None
 
     def keep(self, name: str, part: str, etag: str, data: bytes | None) -> bool:
         """Keep an entry, drop other versions; whether there was one. See `Cache.keep`."""
-        entry = Entry(etag, data, 0)
-        others = [file for file in self._files(name) if _version_of(file) != _version(entry)]
+        entry, version = Entry(etag, data, 0), _hash(etag)[:12]
+        others = [file for file in self._files(name) if _version_of(file) != version]
         for file in others:
             _remove(file)
         size = _on_disk(_in_memory(entry))
         if self._writable and size <= self._room:
-            target = self._bucket(name) / f"{_hash(name)}.{_version(entry)}.{part}"
+            target = self._bucket(name) / f"{_hash(name)}.{version}.{part}"
             try:
                 with self._made_room(size):
                     _write_entry(target, entry)
@@ -577,10 +574,6 @@ def _folder(cache: str | Path) -> Path:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _version(entry: Entry) -> str:
-    return "missing" if entry.data is None else _hash(entry.etag)[:12]
 
 
 def _version_of(file: Path) -> str:
