@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
             else:
                 found.left_out.append("one CPU and memory, which are measured on Linux only")
         if "imports" in options.parts:
-            found.imports = table.measure_imports(plan.repeats)
+            found.imports = table.measure_imports(1 if plan.quick else plan.repeats)
         if "growth" in options.parts:
             found.growth = growth.measure_growth(workers, plan, say)
     found.left_out += [f"`{part}`" for part in PARTS if part not in options.parts]
@@ -91,7 +91,7 @@ def make_plan(options: argparse.Namespace) -> table.Plan:
     plan = table.Plan(settings, options.repeats or 5)
     if options.quick:
         repeats = options.repeats or 3
-        plan = replace(plan, repeats=repeats, budget=3.0, peer_timeout=20.0, quick=True)
+        plan = replace(plan, repeats=repeats, budget=2.0, peer_timeout=20.0, quick=True)
     return plan
 
 

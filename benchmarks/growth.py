@@ -67,7 +67,7 @@ def planes(workers: Workers, plan: Plan, say: Say) -> Growth:
 
     ways = ("limit", "data_helpers") + (() if plan.quick else ("dask from_zarr",))
     _measure(growth, "segment", sizes, options, ways, workers, plan, say)
-    for size in sizes:
+    for size in sizes[-1:] if plan.quick else sizes:
         with workers.fresh("data_helpers") as worker:
             run = worker.run("segment", plan.settings, 3 * plan.timeout, **options(size))
             growth.memory[size] = None if run.problem else run.peak_mb

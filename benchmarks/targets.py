@@ -45,6 +45,12 @@ class Measured:
         """Median of the processor seconds."""
         return statistics.median(run.cpu for run in self.runs)
 
+    @property
+    def middle(self) -> Run:
+        """The run of median length; of an even number of runs the longer one."""
+        ended = [run for run in self.runs if run.seconds is not None]
+        return sorted(ended, key=lambda run: run.seconds or 0)[len(ended) // 2]
+
     def most(self, count: str) -> int:
         """The highest of one of the endpoint's counts."""
         return max((run.counts.get(count, 0) for run in self.runs), default=0)
@@ -247,11 +253,11 @@ class Result:
 
 def cause(ours: Measured, latency: float) -> str:
     """Where the time went, as far as the counts tell."""
-    rounds, cpu = ours.most("rounds"), ours.cpu
+    rounds, in_flight = (ours.middle.counts[name] for name in ("rounds", "most_in_flight"))
     waiting = f"{rounds} rounds of {latency * 1000:.0f} ms wait {rounds * latency:.2f} s at least"
     return (
-        f"of {ours.seconds:.2f} s {waiting}, its process computes for {cpu:.2f} s, "
-        f"up to {ours.most('most_in_flight')} in flight"
+        f"of {ours.seconds:.2f} s {waiting}, its process computes for {ours.middle.cpu:.2f} s, "
+        f"up to {in_flight} in flight"
     )
 
 
