@@ -95,7 +95,7 @@ def test_each_blank_is_followed_by_its_check_and_has_a_hint(name: str) -> None:
     cells = pair(name)[0].cells
     for number, cell in enumerate(cells):
         if "exercise" in tags(cell):
-            names = re.findall(r"^(\w+) = \.\.\.|^def (\w+)", cell.source, re.MULTILINE)
+            names = re.findall(r"^(?:    )?(\w+) = \.\.\.|^def (\w+)", cell.source, re.MULTILINE)
             assert cells[number + 1].source.startswith("check_"), cell.source
             assert any(one or two in cells[number + 1].source for one, two in names)
             before = [c.source for c in cells[:number] if c.cell_type == "markdown"]
