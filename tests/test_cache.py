@@ -713,6 +713,19 @@ def test_many_threads(kept, hasty):
     assert 0 < kept.nbytes <= 500_000
 
 
+@pytest.mark.parametrize("work", ["keep", "find", "drop", "clear"])
+def test_memory_is_used_by_one_thread_at_a_time(work):
+    kept = MemoryCache()
+    arguments = {"keep": ("a", "all", "1", b""), "find": ("a", "all"), "drop": ("a",)}
+    thread = threading.Thread(target=getattr(kept, work), args=arguments.get(work, ()))
+    with cache._memory_lock:
+        thread.start()
+        thread.join(0.1)
+        assert thread.is_alive()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 def read_elsewhere(array):
     return array[1], len(pickle.dumps(array))
 
