@@ -35,6 +35,7 @@ stand-in, stored uncompressed.
   counted from the order of events, without a clock.
 - Times are medians; in brackets the fastest and the slowest run, and how many there were. A way
   that takes long is measured less often, and stopped after a time that is stated.
+- The function of notebook 03 is taken from its cells and runs unchanged on every package's array.
 - ome-zarr-py and ngff-zarr open all levels of an image, also where one is wanted.
 - All ways give the same pixels, labels or shapes: they are compared, and another result counts as a
   failure.
