@@ -65,7 +65,7 @@ class Way:
         raise NotImplementedError
 
     def segment(self, times: int = 0, depths: int = 0) -> Thunk:
-        """Segment planes of 4007801 as notebook 03 does, 100 of them or so many: labels."""
+        """Segment planes of 4007801 as notebook 03 does, 100 or so many: objects of each."""
         raise NotImplementedError
 
 
@@ -262,18 +262,18 @@ class Limit(Way):
         return lambda: self.decode(self.fetch([key]), PLANE)
 
     def segment(self, times: int = 0, depths: int = 0) -> Thunk:
-        """Fetch the chunks, then segment them in memory on all cores."""
+        """Fetch the chunks, then segment them in memory on all cores; objects of each plane."""
         level = SimpleNamespace(shape=(532, 2, 988, *PLANE))
         notebook = Notebook(lambda _: SimpleNamespace(arrays={4: level}), times, depths)
         movie = REPEATED if times else MOVIE
         keys = [f"{movie}/4/{t}.1.{z}.0.0" for t, z in notebook.planes]
-        shape = (len(notebook.names["times"]), len(notebook.names["depths"]), *PLANE)
+        shape = (len(notebook.names["times"]), len(notebook.names["depths"]))
 
         def fetch_and_segment() -> np.ndarray:
             planes = self.decode(self.fetch(keys), (len(keys), *PLANE))
             with self.timed("segment"), ThreadPoolExecutor(cores()) as pool:
-                labels = np.stack(list(pool.map(notebook.segment, planes)))
-            return labels.reshape(shape)
+                objects = [labels.max() for labels in pool.map(notebook.segment, planes)]
+            return np.reshape(objects, shape)
 
         return fetch_and_segment
 
