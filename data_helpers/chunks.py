@@ -68,6 +68,10 @@ class StoredArray:
     def __repr__(self) -> str:
         return f"StoredArray(shape={self.shape}, chunks={self.chunks}, dtype={self.dtype})"
 
+    def __dask_tokenize__(self) -> tuple[str, ...]:
+        """What Dask names tasks after: without it, the same task would be another in a meter."""
+        return ("StoredArray", self.address, str(self.shape), str(self.dtype))
+
     def __getitem__(self, selection: Any) -> np.ndarray:
         """Read a part: one integer, slice or ellipsis per axis, as in NumPy.
 

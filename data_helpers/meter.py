@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import heapq
-import json
 import os
 import shutil
 import tempfile
@@ -32,6 +31,8 @@ MOST_BARS = 600
 
 PLOT_HEIGHT = 64
 """Requests in flight for which `Cost.plot` has room at least, so that two plots compare."""
+
+NEVER = float("inf")
 
 ANSWERED, NOT_FOUND, FAILED = "answered", "not found", "failed"
 """What can become of a request; "failed" is every error, and no answer until the block ended."""
@@ -60,7 +61,7 @@ class Request:
 
     address: str
     start: float
-    end: float = float("inf")
+    end: float = NEVER
     bytes: int = 0
     outcome: str = FAILED
     chunk: bool = True
@@ -273,26 +274,37 @@ def request_meter(show: bool = True) -> Iterator[Cost]:
             print(cost)
 
 
-@contextmanager
-def counted(address: str, *, chunk: bool, retry: bool) -> Iterator[Request]:
-    """Tell every meter about one request; the block sends it and notes the bytes received."""
-    request = Request(address, time.perf_counter(), chunk=chunk, retry=retry)
-    costs, folders = list(_running.values()), list(_spools)
-    for cost in costs:
-        cost._sent(request)
-    try:
-        yield request
-        request.outcome = ANSWERED
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        request.outcome = NOT_FOUND
-        raise
-    finally:
-        if request.end == float("inf"):
+class counted:
+    """Tell every meter about one request; the block sends it and notes the bytes received.
+
+    As a generator (`contextmanager`) it would take longer, and this runs for each request.
+    """
+
+    __slots__ = ("costs", "folders", "request")
+
+    def __init__(self, address: str, *, chunk: bool, retry: bool) -> None:
+        self.request = Request(address, time.perf_counter(), chunk=chunk, retry=retry)
+        self.costs, self.folders = list(_running.values()), list(_spools)
+        for cost in self.costs:
+            cost._sent(self.request)
+        if self.folders:
+            _spool.expect()
+
+    def __enter__(self) -> Request:
+        return self.request
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        request = self.request
+        if kind is None:
+            request.outcome = ANSWERED
+        elif issubclass(kind, (FileNotFoundError, IsADirectoryError, NotADirectoryError)):
+            request.outcome = NOT_FOUND
+        if request.end == NEVER:
             request.came_now()
-        for cost in costs:
+        for cost in self.costs:
             cost._done(request)
-        for folder in folders:
-            _append(folder, request)
+        if self.folders:
+            _spool.write(self.folders, request)
 
 
 # The spool: a folder for each meter, and in it a file for each other process
@@ -315,18 +327,47 @@ def _new_folder() -> str:
         return f"no folder {time.perf_counter_ns()}"
 
 
-def _append(folder: str, request: Request) -> None:
-    """Write one request to the file of this process; forget a folder that is gone."""
-    values = [getattr(request, name) for name in Request.__slots__]
-    line = json.dumps(values).encode() + b"\n"
-    try:
-        file = os.open(f"{folder}/{os.getpid()}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    except OSError:
-        _spools.discard(folder)
-        return
-    with suppress(OSError):  # a full disk must not stop the reading
-        os.write(file, line)
-    os.close(file)
+class _Spool:
+    """Writes requests to the file of this process in the folder of each meter elsewhere.
+
+    Files are open only while a request is under way: opening costs more than writing, and a file
+    that stays open could not be removed on Windows.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, int] = {}
+        self.under_way = 0
+        self.lock = threading.Lock()
+
+    def expect(self) -> None:
+        with self.lock:
+            self.under_way += 1
+
+    def write(self, folders: Iterable[str], request: Request) -> None:
+        r = request
+        line = f"{r.start} {r.end} {r.bytes} {r.chunk:d} {r.retry:d}\t{r.outcome}\t{r.address}\n"
+        with self.lock:
+            for folder in folders:
+                with suppress(OSError):  # a full disk, say, must not stop the reading
+                    if folder not in self.files:
+                        self.open(folder)
+                    os.write(self.files[folder], line.encode())
+            self.under_way -= 1
+            if not self.under_way:
+                for file in self.files.values():
+                    os.close(file)
+                self.files.clear()
+
+    def open(self, folder: str) -> None:
+        try:
+            how = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            self.files[folder] = os.open(f"{folder}/{os.getpid()}", how, 0o600)
+        except OSError:  # the meter has ended
+            _spools.discard(folder)
+            raise
+
+
+_spool = _Spool()
 
 
 def _read_spool(folder: str) -> list[Request]:
@@ -334,16 +375,25 @@ def _read_spool(folder: str) -> list[Request]:
     requests = []
     with suppress(OSError):
         for file in sorted(Path(folder).iterdir()):
-            for line in file.read_bytes().splitlines():
-                with suppress(ValueError, TypeError):
-                    requests.append(Request(*json.loads(line)))
+            for line in file.read_bytes().split(b"\n")[:-1]:
+                with suppress(ValueError):
+                    requests.append(_parse(line.decode()))
     return requests
+
+
+def _parse(line: str) -> Request:
+    numbers, outcome, address = line.rstrip("\r").split("\t", 2)
+    start, end, size, chunk, retry = numbers.split()
+    of_pixels, again = chunk == "1", retry == "1"
+    return Request(address, float(start), float(end), int(size), outcome, of_pixels, again)
 
 
 def _after_fork() -> None:
     """In a forked process, the meters of its parent are meters elsewhere."""
+    global _spool
     _spools.update(_running)
     _running.clear()
+    _spool = _Spool()
 
 
 if hasattr(os, "register_at_fork"):

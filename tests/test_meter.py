@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from operator import getitem
 from pathlib import Path
 
@@ -479,6 +480,35 @@ def test_a_process_hands_the_meter_on(array, worker):
     assert cost.requests == 0
 
 
+def test_files_of_a_spool_are_open_only_while_a_request_is_under_way(tmp_path):
+    meter.join_spools([str(tmp_path)])
+    try:
+        with meter.counted("a", chunk=True, retry=False):
+            with meter.counted("b", chunk=True, retry=False):
+                pass
+            assert len(meter._spool.files) == 1
+            assert len(meter._read_spool(str(tmp_path))) == 1  # written at once
+        assert not meter._spool.files
+        assert [r.address for r in meter._read_spool(str(tmp_path))] == ["b", "a"]
+    finally:
+        meter._spools.clear()
+
+
+def test_tasks_of_dask_have_the_same_names_with_and_without_a_meter(array, folder):
+    """Otherwise a cluster would not know a result that it already has."""
+
+    def names():
+        usual = da.from_array(array, chunks=array.chunks)
+        read = dask.delayed(getitem, pure=True)(array, np.s_[:16])
+        return usual.name, read.key, array.lazy().name
+
+    before = names()
+    with request_meter():
+        assert names() == names() == before
+    other = open_multiscale(folder).arrays[0]
+    assert da.from_array(other, chunks=other.chunks).name != before[0]
+
+
 def test_a_copy_in_the_same_process_counts_once(array, served):
     with request_meter() as cost:
         copy = pickle.loads(pickle.dumps(array))
@@ -530,13 +560,15 @@ def test_a_line_cut_short_is_left_out(tmp_path):
     finally:
         meter._spools.clear()
     [file] = tmp_path.iterdir()
+    whole = file.read_bytes()
     with file.open("ab") as open_file:
-        open_file.write(b'["c", 1.0, 2')
-    (tmp_path / "another").write_bytes(b'["d"]\nrubbish\n{}\n[1, 2, 3, 4, 5, 6, 7, 8]\n')
+        open_file.write(whole[:40])
+    (tmp_path / "another").write_bytes(b"1.0 2.0 7\tanswered\tc\n\nrubbish\n\xff\n" + whole[:-1])
     found = meter._read_spool(str(tmp_path))
     assert [(r.address, r.bytes, r.outcome, r.chunk) for r in found] == [
         ("a", 7, "answered", True),
         ("b", 7, "answered", True),
+        ("a", 7, "answered", True),
     ]
 
 
@@ -817,10 +849,14 @@ def test_counting_costs_under_2_percent(offline, tmp_path):
         assert stored[0, 1].shape[0] == chunks
 
     def count(times):
-        for number in range(times):
-            with meter.counted(f"{address}{number}", chunk=True, retry=False) as request:
-                request.sent_now()
-                request.bytes = 100_000
+        for number in range(times // 50):
+            with ExitStack() as in_flight:
+                for at in range(50):
+                    name = f"{address}{number}/{at}"
+                    counting = meter.counted(name, chunk=True, retry=False)
+                    request = in_flight.enter_context(counting)
+                    request.sent_now()
+                    request.bytes = 100_000
 
     def count_with_a_meter(times):
         with request_meter(show=False):
@@ -833,7 +869,7 @@ def test_counting_costs_under_2_percent(offline, tmp_path):
         finally:
             meter._spools.clear()
 
-    reading = sorted(cpu(read, 257) for _ in range(3))[1]
+    reading = min(cpu(read, 257) for _ in range(3))
     for counting in (count_with_a_meter, count_for_another_process):
-        metering = sorted(cpu(counting, 5000) for _ in range(5))[2]
+        metering = min(cpu(counting, 5000) for _ in range(5))
         assert metering < 0.02 * reading, (metering, reading)
