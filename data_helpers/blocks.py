@@ -547,10 +547,9 @@ def compare_labels(labels: np.ndarray, truth: np.ndarray) -> dict[str, int]:
         "objects" in `labels`, "true objects" in `truth`, and "found": true objects of which one
         label covers more than half, counting the voxels of both together.
     """
-    names, ours = np.unique(labels, return_inverse=True)
-    true_names, true = np.unique(truth, return_inverse=True)
-    cells = true.ravel() * len(names) + ours.ravel()
-    shared = np.bincount(cells, minlength=len(names) * len(true_names))
+    ours, names = pd.factorize(np.ravel(labels))
+    true, true_names = pd.factorize(np.ravel(truth))
+    shared = np.bincount(true * len(names) + ours, minlength=len(names) * len(true_names))
     shared = shared.reshape(len(true_names), len(names))
     together = shared.sum(1, keepdims=True) + shared.sum(0, keepdims=True) - shared
     agreeing = (shared > AGREEMENT * together)[np.ix_(true_names != 0, names != 0)]
