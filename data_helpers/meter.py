@@ -262,6 +262,8 @@ def request_meter(show: bool = True) -> Iterator[Cost]:
     >>> cost.requests, cost.bytes
     (0, 0)
     """
+    from . import multiscale  # noqa: F401  (whatever reads needs it; importing is no cost of the block)
+
     folder = _new_folder()
     cost = _running[folder] = Cost()
     try:
