@@ -159,11 +159,11 @@ def test_a_plane_of_labels_is_one_request(endpoint, source):
 def test_the_solution_of_notebook_03_fetches_100_chunks_for_100_planes(endpoint, source):
     notebook = Notebook(open_multiscale)
     endpoint.set()
-    labels = notebook.run()
+    objects = notebook.run()
     counts = endpoint.counts()
     wanted = {f"{EMBRYO}/4/{t}.1.{z}.0.0" for t, z in notebook.planes}
     assert len(wanted) == 100 and counts["keys"] == dict.fromkeys(wanted, 1)
-    assert labels.shape == (10, 10, 128, 135) and (labels.max(axis=(2, 3)) > 0).all()
+    assert objects.shape == (10, 10) and (objects > 0).all()
 
 
 # --- importing ----------------------------------------------------------------------------------
