@@ -124,7 +124,8 @@ class Worker:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "MPLBACKEND": "Agg"},
+            env=os.environ
+            | {"PYTHONPATH": os.pathsep.join(paths), "OME_ZARR_CACHE": "off", "MPLBACKEND": "Agg"},
             encoding="utf-8",
         )
         self._lines = queue.Queue()
