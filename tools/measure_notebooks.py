@@ -37,7 +37,7 @@ def _own(process):
         return 0
 def _watch():
     while True:
-        _workers.append(max(_workers.pop(), sum(map(_own, _psutil.Process().children(True)))))
+        _workers[0] = max(_workers[0], sum(map(_own, _psutil.Process().children(True))))
         _time.sleep(0.2)
 _threading.Thread(target=_watch, daemon=True).start()"""
 AFTER = """import sys, psutil
