@@ -120,10 +120,17 @@ class StoredArray:
         -------
         list of numpy.ndarray
             Their pixels, in the same order; those at the far edges may be smaller than the rest.
+
+        Raises
+        ------
+        ChunkError, AccessDeniedError
+            As for indexing.
         """
         try:
             return sync(self._read_rows(chunks))
-        except Exception:  # read them one by one, which names the chunk that makes trouble
+        except OmeZarrError as error:  # names the chunk that could not be fetched
+            raise error.with_traceback(None) from None
+        except Exception:  # a decoder failed: read one by one, which names the chunk
             return [self[self._part(chunk, self.chunks)] for chunk in chunks]
 
     async def _read_rows(self, chunks: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
