@@ -229,7 +229,7 @@ class DiskCache(Cache):
     max_mb : float, optional
         Most megabytes that it holds; `DISK_MB` (1000) if neither this nor ``OME_ZARR_CACHE_MB``
         is given. Each writing process makes room, to seven eighths of this, whenever it has
-        written a thirty-second of it: up to four that write at the same time keep to the limit.
+        written a sixty-fourth of it: up to four that write at the same time keep to the limit.
 
     Raises
     ------
@@ -340,7 +340,7 @@ class DiskCache(Cache):
         with _disk_lock:
             self._since_scan += size
             self._being_written += size
-            if self._since_scan > self.limit // 32:
+            if self._since_scan > self.limit // 64:
                 self._since_scan = size
                 self._remove_oldest(self._room - self._being_written)
         try:

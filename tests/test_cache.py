@@ -611,7 +611,7 @@ chance = random.Random(int(sys.argv[3]))
 found = most = 0
 print("ready", flush=True)
 for turn in range(int(sys.argv[4])):
-    name = str(chance.randrange(60))
+    name = str(chance.randrange(120))
     data = name.encode() * 5000
     entry = kept.find(name, "all")
     if entry is None:
@@ -638,15 +638,15 @@ def hammer(folder, megabytes, seed, turns):
 
 
 def test_several_processes_at_once(tmp_path):
-    running = [hammer(tmp_path, 0.25, seed, 500) for seed in range(4)]
+    running = [hammer(tmp_path, 1, seed, 500) for seed in range(4)]
     for one in running:
         said, complaints = one.communicate(timeout=60)
         assert one.returncode == 0 and complaints == ""
         found, most = map(int, said.split()[1:])
         assert found > 10
-        assert 50_000 < most <= 250_000
-    kept = DiskCache(tmp_path, 0.25)
-    assert 0 < kept.nbytes <= 250_000
+        assert 200_000 < most <= 1_000_000
+    kept = DiskCache(tmp_path, 1)
+    assert 0 < kept.nbytes <= 1_000_000
     assert list(tmp_path.rglob("unfinished-*")) == []
 
 
