@@ -153,7 +153,7 @@ class ReadChunks(Layer):
         size = self._group_size()
         for start in range(0, len(keys), size):
             together = keys[start : start + size]
-            group = (f"read-{self.name}", *together[0][1:])
+            group = (f"read-{tokenize(together)}", 0)  # on a cluster, keys name results: no other
             chunks = [self._position(key) for key in together]
             tasks[group] = Task(group, self.stored.read_chunks, chunks)
             for number, key in enumerate(together):

@@ -161,3 +161,11 @@ def test_what_dask_users_do_with_arrays(lazy):
     assert (one, other) == (PIXELS[0].max(), PIXELS[1:].min())
     np.testing.assert_array_equal(lazy[2].compute(optimize_graph=False), PIXELS[2])
     assert len(dict(lazy[2, 0, 0].dask)) == 12 + 1 + 12  # chunks, a group, the slice of each
+
+
+def test_other_groups_of_one_level_have_other_keys(lazy):
+    """A cluster keeps results by key: two groups that begin alike must not be taken for one."""
+    layer = lazy.dask.layers[lazy.name]
+    blocks = sorted(layer.get_output_keys())[:3]
+    few, many = (layer.cull(set(blocks[:count]), ())[0] for count in (1, 3))
+    assert set(few) & set(many) == {blocks[0]}
