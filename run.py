@@ -27,7 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 NOTEBOOK = "notebooks/01_what_is_ome_zarr.ipynb"
 OLDEST, NEWEST = (3, 11), (3, 13)
-ENVIRONMENTS = {"lab": (".venv", 1100), "test": (".venv-test", 1600)}  # folder, megabytes needed
+ENVIRONMENTS = {"lab": (".venv", 1110), "test": (".venv-test", 2100)}  # folder, megabytes needed
 NEWS = "@jupyterlab/apputils-extension:notification"
 NO_NEWS = {NEWS: {"fetchNews": "false", "checkForUpdates": False}}
 # What pip and venv say (a pattern), and what it means for somebody who has never met them.
