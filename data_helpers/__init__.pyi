@@ -20,6 +20,7 @@ from .errors import NoLabelsError as NoLabelsError
 from .errors import NotOmeZarrError as NotOmeZarrError
 from .errors import OmeZarrError as OmeZarrError
 from .errors import TooLargeError as TooLargeError
+from .links import viewer_links as viewer_links
 from .loading import load_binary_from_s3 as load_binary_from_s3
 from .loading import load_binary_from_s3_with_data as load_binary_from_s3_with_data
 from .loading import load_labels_from_s3 as load_labels_from_s3
@@ -29,4 +30,3 @@ from .multiscale import open_multiscale as open_multiscale
 from .sources import IMAGES as IMAGES
 from .sources import choose_source as choose_source
 from .sources import current_source as current_source
-from .viewers import viewer_links as viewer_links

@@ -9,8 +9,8 @@ import pytest
 
 from data_helpers import IMAGES, current_source, viewer_links
 from data_helpers.errors import ImageNotFoundError, NotOmeZarrError
+from data_helpers.links import public_address
 from data_helpers.sources import Source
-from data_helpers.viewers import public_address
 
 BLASTOCYST = "https://livingobjects.ebi.ac.uk/idr/zarr/v0.4/idr0062A/6001247.zarr"
 AWKWARD = "https://example.org/my data/A&B=1#x/ü+?.zarr"
