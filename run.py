@@ -186,33 +186,68 @@ def hand_over(command: list) -> int:
                 pass  # Ctrl-C went to the command too: let it end in its own way
 
 
+def find_chromium() -> str:
+    """Return the path of a Chromium or Chrome (variable CHROMIUM first), or an empty string."""
+    if "CHROMIUM" in os.environ:
+        return shutil.which(os.environ["CHROMIUM"]) or ""
+    names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
+    found = [path for path in map(shutil.which, names) if path]
+    variables = ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA")
+    windows = [Path(os.environ[name]) for name in variables if name in os.environ]
+    home = Path(os.path.expanduser("~"))
+    for folder in [Path("/Applications"), home / "Applications", *windows]:
+        found += sorted(folder.glob("*Chrom*.app/Contents/MacOS/*Chrom*"))
+        found += sorted(folder.glob("*/Chrom*/Application/chrome.exe"))
+        found += sorted(folder.glob("Chromium/Application/chrome.exe"))
+    for folder in [home / ".cache", home / "Library" / "Caches", *windows]:  # Playwright's own
+        for name in ("chrome", "chrome.exe", "*.app/Contents/MacOS/*Chrom*"):
+            found += sorted(folder.glob("ms-playwright/chromium-*/chrome-*/" + name))
+    return next((str(path) for path in found if os.access(str(path), os.X_OK)), "")
+
+
 def test_steps(python: Path) -> list:
     """Return (name, command, extra environment) of every check, the quick ones first."""
     call = [str(python), "-m"]
     pytest = [*call, "pytest", "-n", "2", "--dist", "loadfile"]  # a notebook's cells stay together
     nbval = ["--nbval", "--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
     nbval += ["--nbval-cell-timeout", "120", "--timeout", "300", "notebooks"]
+    units = "not speed and not browser"
+    browser = [*call, "pytest", "-m", "browser", "-n", "2", "--dist", "loadgroup"]
     return [
         ("ruff check", [*call, "ruff", "check", "."], {}),
         ("ruff format", [*call, "ruff", "format", "--check", "."], {}),
         ("mypy", [*call, "mypy"], {}),
         ("notebooks", [*pytest, *nbval], {"OME_ZARR_SOURCE": "offline"}),
         ("speed", [*call, "pytest", "-m", "speed"], {}),  # alone: a busy computer is no measure
-        ("unit tests", [*pytest, "-m", "not speed", "--cov", "--cov-report=term"], {}),
+        ("unit tests", [*pytest, "-m", units, "--cov", "--cov-report=term"], {}),
+        ("browser", [*browser, "tests/browser"], {"OME_ZARR_SOURCE": "offline"}),
     ]
 
 
 def run_tests(python: Path) -> int:
-    """Run every step, also after a failure, and end with a summary; 0 only if all went well."""
-    codes = {}
+    """Run every step, also after a failure, and end with a summary; 0 only if all went well.
+
+    Without a Chromium the browser tests are not run, which the summary says aloud; where
+    CHROMIUM_REQUIRED is set (in CI), that is a failure.
+    """
+    results = {}
     for name, command, extra in test_steps(python):
         print(f"\n--- {name} ---", flush=True)
+        if name == "browser" and not find_chromium():
+            results[name] = "NOT RUN: no Chromium found (install chromium)"
+            if os.environ.get("CHROMIUM_REQUIRED"):
+                results[name] = "FAILED: " + results[name]
+            print(results[name])
+            continue
         env = {**child_environment(), **extra}
-        codes[name] = subprocess.run(command, cwd=str(ROOT), env=env).returncode
+        code = subprocess.run(command, cwd=str(ROOT), env=env).returncode
+        results[name] = "ok" if code == 0 else f"FAILED (exit code {code})"
     print("\n--- summary ---")
-    for name, code in codes.items():
-        print(f"{name:12} {'ok' if code == 0 else f'FAILED (exit code {code})'}")
-    return int(any(codes.values()))
+    for name, result in results.items():
+        print(f"{name:12} {result}")
+    if results.get("browser", "").startswith("NOT RUN"):
+        print("\n*** browser tests NOT RUN: no Chromium found (install chromium) ***")
+    return int(any(result.startswith("FAILED") for result in results.values()))
 
 
 def main(arguments: list) -> int:

@@ -349,6 +349,64 @@ def test_every_step_runs_and_any_failure_counts(run, monkeypatch, capsys, tmp_pa
     assert run.run_tests(Path("python")) == 0
 
 
+@pytest.mark.parametrize(
+    ("required", "other", "wanted"), [("", 0, 0), ("", 3, 1), ("1", 0, 1), ("1", 3, 1)]
+)
+def test_browser_tests_without_a_chromium_are_never_ok(
+    run, monkeypatch, capsys, tmp_path, required, other, wanted
+):
+    exits = [sys.executable, "-c", f"raise SystemExit({other})"]
+    writes = [sys.executable, "-c", f"open({str(tmp_path / 'ran')!r}, 'w')"]
+    plan = [("one", exits, {}), ("browser", writes, {})]
+    monkeypatch.setattr(run, "test_steps", lambda python: plan)
+    monkeypatch.setattr(run, "find_chromium", lambda: "")
+    monkeypatch.setenv("CHROMIUM_REQUIRED", required)
+    assert run.run_tests(Path("python")) == wanted
+    summary = capsys.readouterr().out.split("--- summary ---")[1]
+    lines = re.findall(r"^browser .*NOT RUN: no Chromium found.*", summary, re.MULTILINE)
+    assert len(lines) == 1 and ("FAILED" in lines[0]) == bool(required)
+    assert not (tmp_path / "ran").exists()
+    monkeypatch.setattr(run, "find_chromium", lambda: "a path")
+    assert run.run_tests(Path("python")) == int(other > 0)
+    assert (tmp_path / "ran").exists() and "NOT RUN" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_chromium_that_is_named_is_taken_or_none(run, monkeypatch, tmp_path, there):
+    named = tmp_path / ("chromium.exe" if os.name == "nt" else "chromium")
+    if there:
+        named.touch(mode=0o755)
+    monkeypatch.setenv("CHROMIUM", str(named))
+    assert run.find_chromium() == (str(named) if there else "")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "bin/google-chrome",
+        "home/.cache/ms-playwright/chromium-1/chrome-linux/chrome",
+        "home/.cache/ms-playwright/chromium-1/chrome-win64/chrome.exe",
+        "home/Library/Caches/ms-playwright/chromium-1/chrome-mac/Chromium.app/Contents/MacOS/Chromium",
+        "home/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+        "programs/Google/Chrome/Application/chrome.exe",
+        "programs/Chromium/Application/chrome.exe",
+        "",
+    ],
+)
+@pytest.mark.skipif(os.name == "nt", reason="NOT CHECKED: Windows has no executable files")
+def test_a_chromium_is_found_where_systems_keep_it(run, monkeypatch, tmp_path, place):
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PROGRAMFILES", str(tmp_path / "programs"))
+    if place:
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).touch(mode=0o755)
+    found = run.find_chromium()
+    if not found.startswith("/Applications"):  # this Mac's own
+        assert found == (str(tmp_path / place) if place else "")
+
+
 def test_the_steps_are_those_that_readme_promises(run):
     steps = {name: (" ".join(command), extra) for name, command, extra in run.test_steps(Path("p"))}
     assert list(steps) == [
@@ -358,11 +416,14 @@ def test_the_steps_are_those_that_readme_promises(run):
         "notebooks",
         "speed",
         "unit tests",
+        "browser",
     ]
     notebooks, offline = steps["notebooks"]
     assert "--nbval " in notebooks and "--nbval-cell-timeout" in notebooks
     assert "tests/nbval_sanitize.cfg" in notebooks and offline == {"OME_ZARR_SOURCE": "offline"}
     assert "--dist loadfile" in notebooks and "--cov" in steps["unit tests"][0]
+    assert "-m not speed and not browser" in steps["unit tests"][0]
+    assert "-m browser" in steps["browser"][0] and steps["browser"][1] == offline
     coverage = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
         "coverage"
     ]

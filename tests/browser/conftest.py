@@ -1,0 +1,119 @@
+"""Fixtures of the tests in a real browser: Chromium, pages, and screenshots of what failed.
+
+All time-outs are in milliseconds, as Playwright wants them. BROWSER_PATIENCE=3 makes every one of
+them three times as long, for a busy computer.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
+
+from run import find_chromium
+
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+PATIENCE = float(os.environ.get("BROWSER_PATIENCE", "1"))
+WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 1024, "height": 768}
+FLAGS = (  # no call home, no first-run pages; in a container Chromium cannot make its own sandbox
+    "--no-sandbox --disable-quic --disable-background-networking --disable-component-update "
+    "--disable-sync --no-first-run --no-default-browser-check --disable-extensions"
+).split()
+
+
+def ms(seconds: float) -> float:
+    """Milliseconds, as Playwright counts time, stretched by BROWSER_PATIENCE."""
+    return 1000 * seconds * PATIENCE
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test in this folder is a browser test."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("browser")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the Chromium or Chrome of this computer."""
+    found = find_chromium()
+    if not found:
+        pytest.skip(
+            "NOT CHECKED: no Chromium found (install chromium, or set CHROMIUM to its path)"
+        )
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    """A running Chromium, one for each pytest process."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=ms(60))
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots() -> Path:
+    """Folder for screenshots; git ignores it and CI keeps it."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+    return SCREENSHOTS
+
+
+def new_context(browser: Browser, **options: Any) -> BrowserContext:
+    """A fresh profile, 1400 px wide unless told, whose every wait ends."""
+    context = browser.new_context(**{"viewport": WIDE, **options})
+    context.set_default_timeout(ms(30))
+    context.set_default_navigation_timeout(ms(60))
+    return context
+
+
+def watch(page: Page) -> list[str]:
+    """A list that gets every JavaScript error and console error of this page from now on."""
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(f"uncaught: {error}"))
+    page.on(
+        "console",
+        lambda message: (
+            message.type == "error"
+            and errors.append(f"{message.text} ({message.location.get('url', '')})")
+        ),
+    )
+    page.on("crash", lambda _: errors.append("the page crashed"))
+    return errors
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """An empty page of its own for one test."""
+    context = new_context(browser)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def errors(page: Page) -> list[str]:
+    """Console errors of `page` so far: assert that there are none at the end of a test."""
+    return watch(page)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: Any, call: Any) -> Iterator[None]:
+    """Keep a picture of every open page when a test fails."""
+    report = yield
+    browser = getattr(item, "funcargs", {}).get("browser")
+    if report.failed and browser:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        name = "FAILED_" + re.sub(r"\W+", "_", item.name).strip("_")
+        pages = [page for context in browser.contexts for page in context.pages]
+        for number, page in enumerate(pages):
+            try:
+                page.screenshot(path=SCREENSHOTS / f"{name}_{number}.png", timeout=ms(10))
+            except Error as error:  # a crashed page has no picture; the test's own failure counts
+                report.sections.append(("screenshot", str(error)))
+    return report
