@@ -74,6 +74,9 @@ class S3App:
         flight wait side by side.
     """
 
+    common_headers = COMMON_HEADERS
+    owner = "synthetic data"
+
     def __init__(self, catalogue: Catalogue, delay_ms: float = 0) -> None:
         self.catalogue = catalogue
         self.delay = delay_ms / 1000
@@ -91,7 +94,7 @@ class S3App:
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
             response = error_response(request, S3Error(500, "InternalError", message))
-        response.headers.update(COMMON_HEADERS)
+        response.headers.update(self.common_headers)
         await response(scope, receive, send)
 
     async def answer(self, request: Request) -> Response:
@@ -105,7 +108,7 @@ class S3App:
             raise S3Error(405, "MethodNotAllowed", message, {"Allow": "GET, HEAD, OPTIONS"})
         bucket, _, key = request.scope["path"].removeprefix("/").partition("/")
         if not bucket and not key:
-            return list_buckets()
+            return list_buckets(self.owner)
         if bucket != BUCKET:
             raise S3Error(404, "NoSuchBucket", "The specified bucket does not exist.")
         return await self.get_object(request, key) if key else self.get_bucket(request)
@@ -124,9 +127,7 @@ class S3App:
 
     async def get_object(self, request: Request, key: str) -> Response:
         """Answer for one object, or a range of its bytes; HEAD paints nothing."""
-        entry = self.catalogue.find(key)
-        if entry is None:
-            raise S3Error(404, "NoSuchKey", "The specified key does not exist.")
+        entry = self.find(key)
         check_if_match(request, entry)
         headers = {"ETag": entry.etag, "Last-Modified": LAST_MODIFIED, "Accept-Ranges": "bytes"}
         if is_listed(entry.etag, request.headers.get("if-none-match")):
@@ -135,15 +136,31 @@ class S3App:
         wanted = requested_range(request, entry)
         start, stop = wanted or (0, entry.size)
         headers["Content-Length"] = str(stop - start)
-        headers["Content-Type"] = "application/json" if entry.document else "binary/octet-stream"
+        is_json = key.rpartition("/")[2].startswith((".z", "zarr.json"))
+        headers["Content-Type"] = "application/json" if is_json else "binary/octet-stream"
         if wanted:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{entry.size}"
         status = 206 if wanted else 200
-        if request.method == "HEAD" or entry.array is None:
-            return Response(entry.document[start:stop], status, headers)
-        pieces = read_chunk(entry.array, entry.index, start, stop, self.cache)
-        first = await anext(pieces)  # a painter that fails does so before the answer begins
+        if request.method == "HEAD":
+            return Response(b"", status, headers)
+        pieces = self.pieces(entry, start, stop)
+        first = await anext(pieces)  # what fails does so before the answer begins
         return StreamingResponse(chain(first, pieces), status, headers)
+
+    def find(self, key: str) -> Entry:
+        """Return the object with this key, or raise `S3Error`."""
+        entry = self.catalogue.find(key)
+        if entry is None:
+            raise S3Error(404, "NoSuchKey", "The specified key does not exist.")
+        return entry
+
+    async def pieces(self, entry: Entry, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Yield the bytes of an object from start to stop, at least one piece."""
+        if entry.array is None:
+            yield entry.document[start:stop]
+            return
+        async for piece in read_chunk(entry.array, entry.index, start, stop, self.cache):
+            yield piece
 
 
 async def chain(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -261,12 +278,12 @@ def encoder(encoding: str | None) -> Callable[[str], str]:
     return quote if encoding else str
 
 
-def list_buckets() -> Response:
+def list_buckets(name: str) -> Response:
     """Answer ``GET /``: the one bucket there is."""
     root = Element("ListAllMyBucketsResult", xmlns=NAMESPACE)
     owner = SubElement(root, "Owner")
-    add(owner, "ID", "synthetic")
-    add(owner, "DisplayName", "synthetic data")
+    add(owner, "ID", name.split()[0])
+    add(owner, "DisplayName", name)
     bucket = SubElement(SubElement(root, "Buckets"), "Bucket")
     add(bucket, "Name", BUCKET)
     add(bucket, "CreationDate", MODIFIED)
@@ -305,6 +322,8 @@ class OfflineThread:
         Port on the loopback interface; 0 takes a free one.
     delay_ms : float
         Milliseconds to wait before each answer.
+    app : S3App, optional
+        What answers; the stand-in if left out.
 
     Attributes
     ----------
@@ -317,8 +336,8 @@ class OfflineThread:
         If the port is in use.
     """
 
-    def __init__(self, port: int = 0, delay_ms: float = 0) -> None:
-        app = S3App(build_catalogue(), delay_ms)
+    def __init__(self, port: int = 0, delay_ms: float = 0, app: S3App | None = None) -> None:
+        app = app or S3App(build_catalogue(), delay_ms)
         self._socket = listen(port)
         self.endpoint = f"http://{HOST}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
