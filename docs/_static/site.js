@@ -1,0 +1,1 @@
+// Small corrections to the theme, each with its reason.
