@@ -1,58 +1,118 @@
-"""Where else to look at an image: addresses that open it in public viewers.
+"""Where else to look at an image: links and commands that open it in other viewers.
 
-A viewer runs in a browser, on another computer or in another program, so it needs the *public*
-address of an image, whichever source this kernel reads from.
+A viewer reads the image itself, so it must reach the address. A public ``https://`` address opens
+everywhere. The address of the offline stand-in, ``http://127.0.0.1:...``, is known only to the
+computer that it runs on, and a folder only to programs on that computer: each table says what
+works there.
 """
 
 from __future__ import annotations
 
 import html
 import json
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from urllib.parse import quote, urlencode, urlsplit
 
 from .errors import ImageNotFoundError, NotOmeZarrError
+from .multiscale import Multiscale
 from .sources import BUCKET, IMAGES, PUBLIC_ENDPOINTS
 
 VIZARR = "https://biongff.github.io/vizarr/"
 VALIDATOR = "https://ome.github.io/ome-ngff-validator/"
 NEUROGLANCER = "https://neuroglancer-demo.appspot.com/"
-FIJI_MENU = "Plugins > BigDataViewer > OME ZARR > Open OME ZARR from S3..."
+FIJI_MENU = "Plugins > BigDataViewer > OME ZARR"
+NAMES = {
+    "vizarr": "Vizarr",
+    "neuroglancer": "Neuroglancer",
+    "validator": "Validator",
+    "napari": "napari",
+    "fiji": "Fiji",
+}
+USES = {
+    "vizarr": "look at it in the browser",
+    "neuroglancer": "slice through volumes",
+    "validator": "check and browse the metadata",
+}
+
+# What works for an image that has no public address.
+ASKS = "Chrome and Edge ask you first, Firefox may; Safari may refuse"
+REFUSES = "most browsers refuse this: a page from https:// may not read from http://"
+SERVE_FIRST = "a web page cannot read a folder: `ome_zarr view` (of ome-zarr-py) serves it first"
+NEWER_COPY = "reads no version before 0.4, so this opens the newer copy beside it"
+NEWER_ONLY = "reads no version before 0.4, and this image is older"
+UNTRIED = "not tried yet with an address on one's own computer"
+REAL = "The public image with this id (real pixels, opens on any computer):"
+SAME_COMPUTER = (
+    "Only programs on the computer that runs this notebook reach this address, and only while its "
+    "kernel runs: on Binder, in Colab or on a JupyterHub that is not the computer in front of you. "
+    "The pages of Vizarr, Neuroglancer and the validator themselves need internet."
+)
 
 
 @dataclass(frozen=True)
 class ViewerLinks:
-    """Ways to open one public OME-Zarr image; a notebook shows them as a table.
+    """Ways to open one OME-Zarr image; a notebook shows them as a table.
 
     Attributes
     ----------
     address : str
-        Public address of the image, to paste into any viewer.
+        Where the image is: an address to paste into any viewer, or a folder.
     links : dict of str to str
-        For each viewer in the browser the link that opens the image.
+        For each viewer in the browser the link that opens the image. A viewer that cannot open it
+        is left out.
     commands : dict of str to str
         For each program on your own computer the command or the menu that opens it.
+    notes : dict of str to str
+        For each viewer what works, where that is not everything everywhere.
+    title : str
+        What the image is; says "synthetic" where it is.
+    advice : str
+        What holds for all of these ways.
+    public : ViewerLinks or None
+        The same for the public copy, if the image itself is not public and a copy is known.
     """
 
     address: str
     links: dict[str, str]
     commands: dict[str, str]
+    notes: dict[str, str] = field(default_factory=dict)
+    title: str = ""
+    advice: str = ""
+    public: ViewerLinks | None = None
 
     def __repr__(self) -> str:
-        ways = {"address": self.address, **self.links, **self.commands}
-        return "\n".join(f"{name}: {way}" for name, way in ways.items())
+        ways = self.links | self.commands
+        lines = [f"address: {self.address}"]
+        for name in NAMES:
+            note = f" ({self.notes[name]})" if name in self.notes else ""
+            lines.append(f"{name}: {ways.get(name, 'no link')}{note}")
+        lines += [self.advice] if self.advice else []
+        lines += [REAL, repr(self.public)] if self.public else []
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        rows = [
-            ("Vizarr", f"{_anchor(self.links['vizarr'])}: look at it in the browser"),
-            ("Neuroglancer", f"{_anchor(self.links['neuroglancer'])}: slice through volumes"),
-            ("Validator", f"{_anchor(self.links['validator'])}: check and browse the metadata"),
-            ("napari", f"<code>{html.escape(self.commands['napari'])}</code>"),
-            ("Fiji", html.escape(self.commands["fiji"])),
-        ]
         left = ' style="text-align:left"'
-        body = "".join(f"<tr><th{left}>{name}</th><td{left}>{way}</td></tr>" for name, way in rows)
-        return f"<table><caption>{html.escape(self.address)}</caption><tbody>{body}</tbody></table>"
+        rows = "".join(
+            f"<tr><th{left}>{shown}</th><td{left}>{self._way(name)}</td></tr>"
+            for name, shown in NAMES.items()
+        )
+        caption = html.escape(": ".join(filter(None, [self.title, self.address])))
+        advice = f"<p>{html.escape(self.advice)}</p>" if self.advice else ""
+        public = f"<p>{REAL}</p>{self.public._repr_html_()}" if self.public else ""
+        return f"<table><caption>{caption}</caption><tbody>{rows}</tbody></table>{advice}{public}"
+
+    def _way(self, viewer: str) -> str:
+        """One cell of the table."""
+        if viewer in self.links:
+            shown = f"{_anchor(self.links[viewer])}: {USES[viewer]}"
+        elif viewer == "napari":
+            shown = f"<code>{html.escape(self.commands[viewer])}</code>"
+        else:
+            shown = html.escape(self.commands.get(viewer, "no link"))
+        note = self.notes.get(viewer)
+        return f"{shown}<br><small>{html.escape(note)}</small>" if note else shown
 
 
 def public_address(image_id: int | str) -> str:
@@ -83,50 +143,124 @@ def public_address(image_id: int | str) -> str:
     return f"{endpoint}/{BUCKET}/{image.keys[name][-1]}"
 
 
-def viewer_links(image: int | str) -> ViewerLinks:
-    """Links and commands that open an image in public viewers; asks for nothing over the net.
+def viewer_links(image: int | str | Multiscale) -> ViewerLinks:
+    """Links and commands that open an image in other viewers; asks for nothing over the net.
 
     Parameters
     ----------
-    image : int or str
-        IDR id of one of the images in `IMAGES`, or the public ``https://`` address of any
-        OME-Zarr image.
+    image : int, str or Multiscale
+        IDR id of one of the images in `IMAGES`, for the public image whichever source is in use;
+        the address of any OME-Zarr image; or an image in hand, wherever it was opened from.
 
     Returns
     -------
     ViewerLinks
-        The address in `links` is percent-encoded, as a link demands.
+        The address in `links` is percent-encoded, as a link demands. For an image on this
+        computer, `notes` and `advice` say what works, and `public` has the public copy.
 
     Raises
     ------
     ImageNotFoundError
         The id is not one of `IMAGES`.
     NotOmeZarrError
-        This is neither an id nor an ``http://`` or ``https://`` address.
+        This is neither an image, nor an id, nor an ``http://`` or ``https://`` address.
     """
-    text = str(image).strip().rstrip("/")
+    opened = image if isinstance(image, Multiscale) else None
+    title = opened.title if opened else ""
+    if opened and "://" not in opened.url:
+        return _folder_links(opened.url, title)
+    address = _address(opened.url if opened else str(image))
+    image_id, newest = _registered(address)
+    readable = newest or ("" if opened and opened.version < "0.4" else address)
+
+    query = urlencode({"source": address})
+    links = {"vizarr": f"{VIZARR}?{query}"}
+    if readable:
+        links["neuroglancer"] = _neuroglancer(readable, title)
+    links["validator"] = f"{VALIDATOR}?{query}"
+    notes = {}
+    if readable != address:
+        notes["neuroglancer"] = NEWER_COPY if readable else NEWER_ONLY
+    commands = {
+        "napari": f"napari --plugin napari-ome-zarr {_quoted(address)}",
+        "fiji": f"{FIJI_MENU} > Open OME ZARR from S3... (from the MoBIE update site), then paste "
+        "the address",
+    }
+    parts = urlsplit(address)
+    here = _is_loopback(parts.hostname or "")
+    if here or parts.scheme == "http":
+        for viewer in links:
+            known = f"; {notes[viewer]}" if viewer in notes else ""
+            notes[viewer] = (ASKS if here else REFUSES) + known
+    if here:
+        notes |= {"napari": "works on this computer, without internet too", "fiji": UNTRIED}
+    return ViewerLinks(
+        address=address,
+        links=links,
+        commands=commands,
+        notes=notes,
+        title=title,
+        advice=SAME_COMPUTER if here else "",
+        public=viewer_links(image_id) if image_id and parts.scheme == "http" else None,
+    )
+
+
+def _address(text: str) -> str:
+    """The address meant: that of a registered image if it is an id."""
+    text = text.strip().rstrip("/")
     address = public_address(text) if text.isdecimal() else text
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise NotOmeZarrError(
-            f"{image} cannot be opened by a public viewer: give an IDR id or the image's "
-            "https:// address."
+            f"{text} cannot be opened by a public viewer: give an IDR id, the image's https:// "
+            "address, or the image itself (open_multiscale opens folders, too)."
         )
-    query = urlencode({"source": address})
-    name = parts.path.rsplit("/", 1)[-1] or "image"
-    state = {"layers": [{"source": f"zarr://{address}", "name": name}]}
+    return address
+
+
+def _folder_links(folder: str, title: str) -> ViewerLinks:
+    """What opens a local folder: programs on this computer only."""
     return ViewerLinks(
-        address=address,
-        links={
-            "vizarr": f"{VIZARR}?{query}",
-            "neuroglancer": f"{NEUROGLANCER}#!{quote(json.dumps(state, separators=(',', ':')))}",
-            "validator": f"{VALIDATOR}?{query}",
-        },
+        address=folder,
+        links={},
         commands={
-            "napari": f'napari --plugin napari-ome-zarr "{address}"',
-            "fiji": f"{FIJI_MENU} (from the MoBIE update site), then paste the address",
+            "napari": f"napari --plugin napari-ome-zarr {_quoted(folder)}",
+            "fiji": f"{FIJI_MENU} > Open OME ZARR from the file system... (from the MoBIE update "
+            "site)",
         },
+        notes=dict.fromkeys(USES, SERVE_FIRST),
+        title=title,
     )
+
+
+def _neuroglancer(address: str, title: str) -> str:
+    """Link to Neuroglancer: its whole state is JSON after the ``#!``."""
+    name = title or urlsplit(address).path.rsplit("/", 1)[-1] or "image"
+    layer = {"type": "image", "source": f"zarr://{address}", "name": name}
+    return f"{NEUROGLANCER}#!{quote(json.dumps({'layers': [layer]}, separators=(',', ':')))}"
+
+
+def _registered(address: str) -> tuple[int | None, str]:
+    """Id of the registered image that ends in such a key, and the newest copy beside it."""
+    for image in IMAGES.values():
+        keys = image.keys["endpoint"]
+        for key in keys:
+            if address.endswith(f"/{BUCKET}/{key}"):
+                return image.id, address.removesuffix(key) + keys[-1]
+    return None, ""
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host name means the computer itself."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _quoted(text: str) -> str:
+    """Text as one word of a command: in double quotes, which Windows knows too, if these do."""
+    return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'
 
 
 def _anchor(link: str) -> str:

@@ -1,15 +1,20 @@
-"""Links to public viewers: right address, right syntax, encoded so that nothing gets lost."""
+"""Links to viewers: right address, right syntax, encoded so that nothing gets lost."""
 
 import json
 import re
+import shlex
+import urllib.request
 from html.parser import HTMLParser
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import neuroglancer
+import numpy as np
 import pytest
+import zarr
 
-from data_helpers import IMAGES, current_source, viewer_links
+from data_helpers import IMAGES, current_source, open_multiscale, viewer_links
 from data_helpers.errors import ImageNotFoundError, NotOmeZarrError
-from data_helpers.links import public_address
+from data_helpers.links import REAL, public_address
 from data_helpers.sources import Source
 
 BLASTOCYST = "https://livingobjects.ebi.ac.uk/idr/zarr/v0.4/idr0062A/6001247.zarr"
@@ -72,16 +77,33 @@ def test_links_as_they_are_sent():
     assert links["vizarr"] == f"https://biongff.github.io/vizarr/?source={encoded}"
     assert links["validator"] == f"https://ome.github.io/ome-ngff-validator/?source={encoded}"
     assert links["neuroglancer"] == (
-        "https://neuroglancer-demo.appspot.com/#!%7B%22layers%22%3A%5B%7B%22source%22%3A%22zarr%3A//"
-        "https%3A//livingobjects.ebi.ac.uk/idr/zarr/v0.4/idr0062A/6001247.zarr%22%2C%22name%22%3A"
-        "%226001247.zarr%22%7D%5D%7D"
+        "https://neuroglancer-demo.appspot.com/#!%7B%22layers%22%3A%5B%7B%22type%22%3A%22image%22%2C"
+        "%22source%22%3A%22zarr%3A//https%3A//livingobjects.ebi.ac.uk/idr/zarr/v0.4/idr0062A/"
+        "6001247.zarr%22%2C%22name%22%3A%226001247.zarr%22%7D%5D%7D"
     )
+
+
+@pytest.mark.parametrize("address", [BLASTOCYST, AWKWARD])
+def test_neuroglancer_reads_its_state_from_the_link(address):
+    """With the parser of its own package; `layers_of` reads plain JSON."""
+    state = neuroglancer.parse_url(viewer_links(address).links["neuroglancer"])
+    (layer,) = state.layers
+    assert layer.type == "image"
+    assert [source.url for source in layer.source] == [f"zarr://{address}"]
 
 
 def test_desktop_commands():
     commands = viewer_links(6001247).commands
     assert commands["napari"] == f'napari --plugin napari-ome-zarr "{BLASTOCYST}"'
     assert "Open OME ZARR from S3" in commands["fiji"]
+
+
+@pytest.mark.parametrize(
+    "address", [BLASTOCYST, AWKWARD, 'https://example.org/$HOME/`a`\\b!c"d.zarr']
+)
+def test_the_shell_hands_napari_the_whole_address(address):
+    command = viewer_links(address).commands["napari"]
+    assert shlex.split(command) == ["napari", "--plugin", "napari-ome-zarr", address]
 
 
 class Anchors(HTMLParser):
@@ -120,3 +142,85 @@ def test_unknown_id_says_which_are_known():
 def test_what_no_public_viewer_can_reach_is_refused(image):
     with pytest.raises(NotOmeZarrError, match="public viewer"):
         viewer_links(image)
+
+
+# An image in hand
+
+
+@pytest.mark.parametrize("image_id", IMAGES)
+def test_an_image_of_the_stand_in_is_opened_where_it_is(offline, image_id):
+    image = open_multiscale(image_id)
+    ways = viewer_links(image)
+    assert ways.address == image.url and image.url.startswith(f"{offline}/idr/zarr/v0.1/")
+    assert source_of(ways.links["vizarr"]) == source_of(ways.links["validator"]) == [image.url]
+    assert shlex.split(ways.commands["napari"])[-1] == image.url
+    assert "synthetic" in ways.title
+    assert ways.public == viewer_links(image_id)
+
+    # Neuroglancer reads no version before 0.4: it gets the copy that the stand-in holds, too.
+    (layer,) = layers_of(ways.links["neuroglancer"])
+    newer = layer["source"].removeprefix("zarr://")
+    assert newer.startswith(f"{offline}/idr/zarr/v0.4/") and "synthetic" in layer["name"]
+    with urllib.request.urlopen(f"{newer}/.zattrs", timeout=20) as answer:
+        assert json.load(answer)["multiscales"][0]["version"] == "0.4"
+    assert "newer copy" in ways.notes["neuroglancer"]
+
+
+def test_the_newer_copy_is_no_other_for_neuroglancer(offline):
+    image = open_multiscale(f"{offline}/idr/zarr/v0.4/idr0062A/6001247.zarr")
+    ways = viewer_links(image)
+    assert [layer["source"] for layer in layers_of(ways.links["neuroglancer"])] == [
+        f"zarr://{image.url}"
+    ]
+    assert "copy" not in ways.notes["neuroglancer"]
+    assert ways.public == viewer_links(6001247)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:9", "127.1.2.3:9", "localhost:9", "[::1]:9", "a.localhost"]
+)
+def test_what_works_with_an_address_on_this_computer(host):
+    ways = viewer_links(f"http://{host}/idr/zarr/v0.1/6001247.zarr")
+    for viewer in ("vizarr", "neuroglancer", "validator"):
+        assert re.search(r"Chrome.* ask.*Safari", ways.notes[viewer])
+    assert "works on this computer" in ways.notes["napari"]
+    for word in ("computer that runs this notebook", "kernel", "Binder", "Colab", "internet"):
+        assert word in ways.advice
+    page = Anchors()
+    page.feed(ways._repr_html_())
+    assert ways.public is not None
+    assert page.links == [*ways.links.values(), *ways.public.links.values()]
+    for said in (*ways.notes.values(), ways.advice, REAL, BLASTOCYST):
+        assert said in page.text and said in repr(ways)
+
+
+@pytest.mark.parametrize("host", ["192.168.1.7:9000", "data.example.org", "127.example.org"])
+def test_plain_http_elsewhere_is_refused_by_browsers(host):
+    ways = viewer_links(f"http://{host}/x.zarr")
+    assert all("refuse" in ways.notes[viewer] for viewer in ways.links)
+    assert "napari" not in ways.notes and not ways.advice and ways.public is None
+
+
+def test_a_public_address_needs_no_notes():
+    ways = viewer_links(6001247)
+    assert not ways.notes and not ways.advice and ways.public is None
+
+
+def test_labels_of_an_old_copy_have_no_link_to_neuroglancer(offline):
+    ways = viewer_links(open_multiscale(6001247).label())
+    assert "neuroglancer" not in ways.links and "before 0.4" in ways.notes["neuroglancer"]
+    assert "Neuroglancer" in ways._repr_html_() and "neuroglancer: no link" in repr(ways)
+
+
+def test_a_folder_opens_in_programs_on_this_computer(tmp_path):
+    folder = tmp_path / "my image.zarr"
+    group = zarr.open_group(folder, mode="w", zarr_format=2)
+    group.create_array("0", data=np.zeros((4, 4), "u2"), chunks=(4, 4))
+    group.attrs["multiscales"] = [
+        {"version": "0.4", "axes": ["y", "x"], "datasets": [{"path": "0"}]}
+    ]
+    ways = viewer_links(open_multiscale(folder))
+    assert ways.address == folder.as_posix() and ways.links == {}
+    assert shlex.split(ways.commands["napari"])[-1] == folder.as_posix()
+    assert "ome_zarr view" in ways.notes["vizarr"] and "my image.zarr" in ways._repr_html_()
+    assert "file system" in ways.commands["fiji"]
