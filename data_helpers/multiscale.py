@@ -386,8 +386,8 @@ class Multiscale:
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{h}</th>" for h in ("level", "shape", "chunk", "chunks", "bytes"))
         rows = "".join(
-            f"<tr><td>{html.escape(path)}</td><td>{_times(array.shape)}</td>"
-            f"<td>{_times(array.chunks)}</td><td>{array.nchunks:,}</td>"
+            f"<tr><td>{html.escape(path)}</td><td>{human_shape(array.shape)}</td>"
+            f"<td>{human_shape(array.chunks)}</td><td>{array.nchunks:,}</td>"
             f"<td>{human_bytes(array.nbytes)}</td></tr>"
             for path, array in zip(self.paths, self.arrays, strict=True)
         )
@@ -520,7 +520,7 @@ def _open_by_id(
         except AccessDeniedError as error:  # some endpoints say 403 for "no such key"
             refusal = error
     registered = ", ".join(f"{image.id} ({image.title})" for image in IMAGES.values())
-    if source.synthetic:
+    if source.name == "offline":
         looked = "it knows only these three"
     else:
         looked = f"looked for {' and '.join(keys)}" + (", which it denies" if refusal else "")
@@ -627,7 +627,8 @@ def _alike(size: tuple[float, float], other: tuple[float, float]) -> bool:
     return all(abs(a / b - 1) < 0.1 for a, b in zip(size, other, strict=True))
 
 
-def _times(sizes: Sequence[int]) -> str:
+def human_shape(sizes: Sequence[int]) -> str:
+    """Sizes as people say them: ``human_shape((1, 1024))`` is "1 × 1,024"."""
     return " × ".join(f"{size:,}" for size in sizes)
 
 
