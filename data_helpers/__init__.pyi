@@ -16,6 +16,7 @@ from .errors import EndpointUnreachableError as EndpointUnreachableError
 from .errors import ImageNotFoundError as ImageNotFoundError
 from .errors import LevelNotFoundError as LevelNotFoundError
 from .errors import MalformedMetadataError as MalformedMetadataError
+from .errors import MirrorError as MirrorError
 from .errors import NoLabelsError as NoLabelsError
 from .errors import NotOmeZarrError as NotOmeZarrError
 from .errors import OmeZarrError as OmeZarrError
@@ -30,3 +31,5 @@ from .multiscale import open_multiscale as open_multiscale
 from .sources import IMAGES as IMAGES
 from .sources import choose_source as choose_source
 from .sources import current_source as current_source
+from .viewer import Viewer as Viewer
+from .viewer import view as view

@@ -494,13 +494,19 @@ def shelf(cache: Cache | None, url: str, since: int = 0) -> Shelf | None:
 def lasting_address(url: str) -> str:
     """An address that means the same image in the next run.
 
-    The stand-in listens on another port each time, so its images are named after its painters.
+    The stand-in listens on another port each time, so its images are named after its painters,
+    and those of a mirror after its list of checksums.
     """
-    from .offline.process import addresses
+    from .offline.manifest import FILE
+    from .offline.process import addresses, mirrors
 
     parts = urlsplit(url)
-    if f"{parts.scheme}://{parts.netloc}" in addresses:
+    server = f"{parts.scheme}://{parts.netloc}"
+    if server in addresses:
         return f"offline-{_painters()}{parts.path}"
+    if server in mirrors:
+        listed = Path(mirrors[server], FILE).read_bytes()
+        return f"mirror-{hashlib.sha256(listed).hexdigest()[:12]}{parts.path}"
     return url
 
 

@@ -47,5 +47,9 @@ class ChunkError(OmeZarrError):
     """A chunk exists but cannot be fetched or decoded."""
 
 
+class MirrorError(ChunkError):
+    """The mirror in use does not hold this chunk or image, or holds it damaged."""
+
+
 class TooLargeError(OmeZarrError):
     """More pixels were asked for than fit in memory."""

@@ -8,7 +8,8 @@ import queue
 import threading
 import time
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from .errors import EndpointUnreachableError, OmeZarrError
 
@@ -112,24 +113,40 @@ class Source:
     Attributes
     ----------
     name : str
-        "livingobjects", "uk1s3", "offline" or "endpoint" (any other, given by URL).
+        "livingobjects", "uk1s3", "offline", "mirror" or "endpoint" (any other, given by URL).
     endpoint : str
         Address of the S3 endpoint.
     note : str
         Why this source was taken, where that is not obvious.
+    folder, origin, origin_endpoint, copied : str
+        Of a mirror: where it is, the name and the address of the source that it was copied from,
+        and the day.
+    synthetic_origin : bool
+        Of a mirror: whether its images were synthetic at their origin already.
     """
 
     name: str
     endpoint: str
     note: str = ""
+    folder: str = ""
+    origin: str = ""
+    origin_endpoint: str = ""
+    copied: str = ""
+    synthetic_origin: bool = False
 
     @property
     def synthetic(self) -> bool:
         """Whether the pixels are painted on this computer rather than measured."""
-        return self.name == "offline"
+        return self.name == "offline" or self.synthetic_origin
 
     def __str__(self) -> str:
-        if self.synthetic:
+        if self.name == "mirror":
+            real = "real IDR images" if self.origin in PUBLIC_ENDPOINTS else "images"
+            line = (
+                f"Source: mirror in {self.folder}, {'synthetic images' if self.synthetic else real}"
+                f" copied on {self.copied} from {self.origin_endpoint}"
+            )
+        elif self.synthetic:
             line = (
                 "Source: offline stand-in, synthetic images painted on this computer "
                 "(nothing is downloaded)"
@@ -149,8 +166,8 @@ class Source:
     def keys_of(self, image_id: int) -> tuple[str, ...]:
         """Keys to try for an image; an id that is not registered may have a v0.1 key."""
         if image_id in IMAGES:
-            return IMAGES[image_id].keys[self.name]
-        return () if self.synthetic else (f"zarr/v0.1/{image_id}.zarr",)
+            return IMAGES[image_id].keys[self.origin or self.name]
+        return () if self.name == "offline" else (f"zarr/v0.1/{image_id}.zarr",)
 
 
 _lock = threading.RLock()
@@ -164,7 +181,8 @@ def choose_source(name_or_endpoint: str) -> Source:
     ----------
     name_or_endpoint : str
         "auto" (the public endpoints if one answers within 3 s, else offline), "idr" (the public
-        endpoints only), "livingobjects", "uk1s3", "offline", or the URL of an S3 endpoint.
+        endpoints only), "livingobjects", "uk1s3", "offline", the URL of an S3 endpoint, or a
+        folder with a mirror (see docs/mirror.md).
 
     Returns
     -------
@@ -176,7 +194,7 @@ def choose_source(name_or_endpoint: str) -> Source:
     EndpointUnreachableError
         "idr" was asked for and no public endpoint answers.
     OmeZarrError
-        The name is not one of the above.
+        The name is not one of the above, or the folder holds no mirror.
     """
     global _current
     with _lock:
@@ -206,8 +224,10 @@ def _source_in_use() -> Source:
     with _lock:
         if _current is None:
             return choose_source(os.environ.get("OME_ZARR_SOURCE", "").strip() or "auto")
-        if _current.synthetic:  # the stand-in may have been stopped: start it again
+        if _current.name == "offline":  # the stand-in may have been stopped: start it again
             return _offline_source(_current.note)
+        if _current.name == "mirror":  # likewise
+            return replace(_current, endpoint=_mirror_endpoint(_current.folder))
         return _current
 
 
@@ -216,6 +236,8 @@ def find_source(name_or_endpoint: str) -> Source:
     name = str(name_or_endpoint).strip()
     if name.lower().startswith(("http://", "https://")):
         return Source("endpoint", name.rstrip("/"))
+    if _is_folder(name):
+        return _mirror_source(name)
     name = name.lower()
     if name in PUBLIC_ENDPOINTS:
         return Source(name, PUBLIC_ENDPOINTS[name])
@@ -228,7 +250,7 @@ def find_source(name_or_endpoint: str) -> Source:
         return _first_public_source() or _offline_source(note)
     raise OmeZarrError(
         f"{name_or_endpoint!r} is not a source; use auto, idr, livingobjects, uk1s3, offline or "
-        "an endpoint URL such as https://livingobjects.ebi.ac.uk."
+        "an endpoint URL such as https://livingobjects.ebi.ac.uk, or a folder with a mirror."
     )
 
 
@@ -244,6 +266,38 @@ def _offline_source(note: str = "") -> Source:
 
     try:
         return Source("offline", endpoint(), note)
+    except RuntimeError as error:  # it did not start, and says why
+        raise EndpointUnreachableError(str(error)) from None
+
+
+def _is_folder(name: str) -> bool:
+    """Whether a name of a source means a folder: it is written as a path, or it is one."""
+    if not name or "://" in name or name.lower() in (*PUBLIC_ENDPOINTS, "auto", "idr", "offline"):
+        return False
+    return name.startswith("~") or "/" in name or os.sep in name or Path(name).is_dir()
+
+
+def _mirror_source(folder: str) -> Source:
+    from .offline.manifest import mirror_folder, read_manifest
+
+    place = str(mirror_folder(folder))
+    manifest = read_manifest(place)
+    return Source(
+        "mirror",
+        _mirror_endpoint(place),
+        folder=place,
+        origin=manifest.origin,
+        origin_endpoint=manifest.endpoint,
+        copied=manifest.copied,
+        synthetic_origin=manifest.synthetic,
+    )
+
+
+def _mirror_endpoint(folder: str) -> str:
+    from .offline.process import endpoint
+
+    try:
+        return endpoint(folder)
     except RuntimeError as error:  # it did not start, and says why
         raise EndpointUnreachableError(str(error)) from None
 

@@ -6,6 +6,7 @@ asks an fsspec file system and adds care:
 * every request has a time-out, and is tried again a few times, more slowly each time, when the
   endpoint is busy (429, 5xx) or the connection drops;
 * 404 means "no such key", which for a chunk means that it is empty;
+* 410 from a mirror means "not copied", which is an error in the mirror's own words;
 * every other failure is an error that names the key. A chunk is never silently zeros.
 """
 
@@ -17,7 +18,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -39,6 +40,7 @@ from .errors import (
     ChunkError,
     EndpointUnreachableError,
     MalformedMetadataError,
+    MirrorError,
     OmeZarrError,
 )
 from .meter import Request, counted, join_spools, spools_to_carry
@@ -219,6 +221,8 @@ class CarefulStore(Store):
     def _explain(self, key: str, error: Exception, attempts: int) -> OmeZarrError:
         """One sentence for a request that failed for good."""
         where = f"{self.url}/{key}"
+        if sentence := _mirror_says(error):
+            return MirrorError(sentence)
         if _status(error) in (401, 403) or isinstance(error, PermissionError):
             what = "Metadata" if _is_metadata(key) else "Chunk"
             return AccessDeniedError(
@@ -424,6 +428,14 @@ def _worth_keeping(key: str, byte_range: ByteRequest | None, answer: Answer | No
 
 def _status(error: Exception) -> int | None:
     return error.status if isinstance(error, aiohttp.ClientResponseError) else None
+
+
+def _mirror_says(error: Exception) -> str:
+    """The sentence of a mirror that cannot give what was asked for, or nothing."""
+    if not isinstance(error, aiohttp.ClientResponseError) or error.status != 410:
+        return ""
+    headers: Any = error.headers or {}
+    return unquote(headers.get("x-mirror-error", ""))
 
 
 def _worth_retrying(error: Exception) -> bool:

@@ -9,6 +9,7 @@ is kept on disk.
 ``listing``                    the keys in S3's order, without storing them
 ``chunks``                     one chunk: painted, then wrapped as a Blosc frame
 ``server``                     the S3 protocol
+``manifest``, ``mirror``       real chunks from a folder, instead of painted ones
 ``process``                    starts and stops the server for a notebook kernel
 ``organoid``, ``embryo``, ...  one module paints one image
 =============================  ====================================================

@@ -11,8 +11,10 @@ import signal
 import sys
 import threading
 
+from ..errors import OmeZarrError
+from .mirror import MirrorApp
 from .process import READY
-from .server import HOST, OfflineThread
+from .server import HOST, OfflineThread, S3App
 
 EXAMPLES = (
     "zarr/v0.1/6001247.zarr/.zattrs",
@@ -31,12 +33,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--delay-ms", type=float, default=0, help="wait before each answer, as a distant server"
     )
+    parser.add_argument("--mirror", help="serve the real images in this folder, see docs/mirror.md")
     parser.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if not 0 <= options.port <= 65535 or options.delay_ms < 0:
         parser.error("the port lies between 0 and 65535, and a delay is not negative")
+    app: S3App | None = None
     try:
-        server = OfflineThread(options.port, options.delay_ms)
+        if options.mirror:
+            app = MirrorApp(options.mirror, options.delay_ms)
+        server = OfflineThread(options.port, options.delay_ms, app)
+    except OmeZarrError as error:
+        print(error, file=sys.stderr)
+        return 1
     except OSError as error:
         print(
             f"Cannot listen on port {options.port} ({error.strerror}): "
@@ -49,7 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(READY + server.endpoint, flush=True)
         wait_for_parent(server)
     else:
-        print_banner(server.endpoint)
+        if isinstance(app, MirrorApp):
+            print(f"Serving the mirror {app.folder} at {server.endpoint} (bucket idr).", flush=True)
+        else:
+            print_banner(server.endpoint)
         wait_for_interrupt(server)
     server.stop()
     return 0

@@ -30,6 +30,8 @@ class OfflineServer:
         Milliseconds the server waits before each answer.
     patience : float
         Seconds to wait for the server to start.
+    mirror : str
+        Folder of a mirror to serve; the synthetic images if left out.
 
     Attributes
     ----------
@@ -44,12 +46,13 @@ class OfflineServer:
         If the server does not start; the message ends with what the server said.
     """
 
-    def __init__(self, delay_ms: float = 0, patience: float = PATIENCE) -> None:
+    def __init__(self, delay_ms: float = 0, patience: float = PATIENCE, mirror: str = "") -> None:
         self._owner = os.getpid()
         self._said: deque[str] = deque(maxlen=20)
         self._ready = threading.Event()
         self.endpoint = ""
         options = ["--port", "0", "--delay-ms", str(delay_ms), "--until-stdin-closes"]
+        options += ["--mirror", mirror] if mirror else []
         self._process = subprocess.Popen(
             # -P: a file beside the notebook cannot stand in for a module of the server.
             [sys.executable, "-P", "-m", "data_helpers.offline", *options],
@@ -73,7 +76,10 @@ class OfflineServer:
         if not self.endpoint:
             said = "\n".join(self._said) or f"nothing heard in {patience:g} s."
             raise RuntimeError(f"The offline stand-in did not start: {said}")
-        addresses.add(self.endpoint)
+        if mirror:
+            mirrors[self.endpoint] = mirror
+        else:
+            addresses.add(self.endpoint)
         atexit.register(self.stop)
 
     def _listen(self) -> None:
@@ -99,6 +105,7 @@ class OfflineServer:
         if os.getpid() != self._owner:
             return
         addresses.discard(self.endpoint)
+        mirrors.pop(self.endpoint, None)
         atexit.unregister(self.stop)
         assert self._process.stdin is not None
         self._process.stdin.close()  # this is what the server waits for
@@ -115,8 +122,13 @@ def start(delay_ms: float = 0) -> OfflineServer:
     return OfflineServer(delay_ms)
 
 
-def endpoint() -> str:
+def endpoint(mirror: str = "") -> str:
     """Return the address of this kernel's own offline stand-in, starting it if need be.
+
+    Parameters
+    ----------
+    mirror : str
+        Folder of a mirror: the address is that of a server of its own, with the mirror's pixels.
 
     Returns
     -------
@@ -131,6 +143,12 @@ def endpoint() -> str:
     """
     global _server
     with _lock:
+        if mirror:
+            known = _mirrors.get(mirror)
+            if known is None or not known.alive():
+                _keep_loopback_from_proxies()
+                known = _mirrors[mirror] = OfflineServer(mirror=mirror)
+            return known.endpoint
         if _server is None or not _server.alive():
             _server = start()
         return _server.endpoint
@@ -176,7 +194,11 @@ def _forget_lock() -> None:
 addresses: set[str] = set()
 """Of the stand-ins that this process started and that run."""
 
+mirrors: dict[str, str] = {}
+"""Address and folder of the mirrors that this process serves."""
+
 _server: OfflineServer | None = None
+_mirrors: dict[str, OfflineServer] = {}
 _lock = threading.Lock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_lock)

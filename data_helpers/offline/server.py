@@ -21,6 +21,7 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .catalogue import BUCKET, Catalogue, Entry, build_catalogue
 from .chunks import CACHE_BYTES, StripCache, read_chunk
@@ -35,12 +36,17 @@ NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 COMMON_HEADERS = {
     "Server": "ome-zarr-offline (synthetic data)",
     "x-amz-meta-synthetic": "true",
+}
+# A page may read an answer, whatever its status, only with these; so all answers have them, also
+# those that uvicorn makes itself.
+CORS_HEADERS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
     "Access-Control-Allow-Headers": "*",
     "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range, Content-Type, "
     "ETag, Last-Modified, x-amz-meta-synthetic",
     "Access-Control-Max-Age": "3600",
+    "Access-Control-Allow-Private-Network": "true",  # Chrome 98 to 141 ask before a page's request
 }
 # What may be asked of a bucket besides a listing: one fixed answer, or "not implemented".
 BUCKET_ANSWERS = {
@@ -313,6 +319,17 @@ def add(parent: Element, tag: str, content: object) -> None:
     SubElement(parent, tag).text = NOT_IN_XML.sub("\ufffd", str(content))
 
 
+class OpenHTTP(H11Protocol):
+    """HTTP as uvicorn speaks it; but a page may read, too, why a malformed request is refused."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP, with the headers that every answer has."""
+        lines = [b"%s: %s" % header for header in self.server_state.default_headers]
+        lines = [b"HTTP/1.1 400 Bad Request", *lines, b"Connection: close", b"", msg.encode()]
+        self.transport.write(b"\r\n".join(lines))
+        self.transport.close()
+
+
 class OfflineThread:
     """The server, running in a thread of this process.
 
@@ -343,7 +360,8 @@ class OfflineThread:
         config = uvicorn.Config(
             app,
             loop="asyncio",
-            http="h11",
+            http=OpenHTTP,
+            headers=list(CORS_HEADERS.items()),
             ws="none",
             lifespan="off",
             log_level="warning",
