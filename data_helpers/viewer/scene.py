@@ -1,0 +1,459 @@
+"""What the viewer shows of an image: its levels, channels, scale, tiles, and picked labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..chunks import StoredArray
+from ..errors import OmeZarrError
+from ..multiscale import Multiscale
+from .tiles import (
+    OUTLINE,
+    ChunkCache,
+    always,
+    color_of,
+    encode,
+    merge,
+    outlines,
+    read_plane,
+    resample,
+)
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+TILE = 256
+"""Side of a tile, in pixels of its level."""
+
+OVERVIEW = 200
+"""The first picture is the coarsest level whose longer side has so many pixels."""
+
+SMALL = 512
+"""A pyramid whose coarsest level is larger than twice this is continued by skipping pixels."""
+
+MEASURE_PIXELS = 2**20
+"""Labels are measured on the finest level with at most so many pixels in a plane."""
+
+WIDEST_MICROMETRES = 100_000
+"""A wider picture cannot come from a microscope: its stated pixel size is not believed."""
+
+_MICROMETRES = {
+    "angstrom": 1e-4,
+    "nanometer": 1e-3,
+    "nm": 1e-3,
+    "micrometer": 1.0,
+    "micron": 1.0,
+    "um": 1.0,
+    "µm": 1.0,
+    "millimeter": 1e3,
+    "mm": 1e3,
+    "centimeter": 1e4,
+    "meter": 1e6,
+}
+_COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level as the viewer shows it: every `step`-th pixel of a stored level."""
+
+    path: str
+    stored: int
+    step: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Band:
+    """A channel with everything that is needed to show it."""
+
+    label: str
+    color: str
+    window: tuple[float, float]
+    limits: tuple[float, float]
+    shown: bool
+
+
+@dataclass(frozen=True)
+class Look:
+    """Which plane to show, and how.
+
+    Attributes
+    ----------
+    t, z : int
+        Time and depth.
+    channels : tuple
+        For each visible channel its number and the values to show as black and as full colour.
+    labels : bool
+        Whether to outline the labels.
+    exact : bool
+        Whether a tile keeps every value, because its pixels are shown enlarged.
+    """
+
+    t: int
+    z: int
+    channels: tuple[tuple[int, float, float], ...]
+    labels: bool = False
+    exact: bool = False
+
+
+class Scene:
+    """An image, perhaps with labels and a table, made ready to be shown by tiles.
+
+    Parameters
+    ----------
+    image : Multiscale
+        The image.
+    labels : Multiscale, optional
+        Its label image.
+    table : pandas.DataFrame, optional
+        Measured values, indexed by label or with a column ``label``.
+    cache : ChunkCache
+        Where decoded chunks are kept.
+    """
+
+    def __init__(
+        self,
+        image: Multiscale,
+        labels: Multiscale | None,
+        table: DataFrame | None,
+        cache: ChunkCache,
+    ) -> None:
+        self.image = image
+        self.labels = labels
+        self.table = table.set_index("label") if table is not None and "label" in table else table
+        self.cache = cache
+        self.levels = view_levels(image)
+        self.sizes = dict(zip(image.axes, image.arrays[0].shape, strict=True))
+        self.overview = b""
+        self.trouble = ""
+        self.bands: list[Band] = []
+        self._prepare()
+
+    @property
+    def start(self) -> Look:
+        """What is shown at first."""
+        return Look(
+            t=self.image.default("t") if "t" in self.sizes else 0,
+            z=self.image.default("z") if "z" in self.sizes else 0,
+            channels=tuple((n, *band.window) for n, band in enumerate(self.bands) if band.shown),
+            labels=self.labels is not None,
+        )
+
+    def _prepare(self) -> None:
+        """Read the overview; it gives the range of values where the metadata name none."""
+        level = overview_level(self.levels)
+        planes: dict[int, np.ndarray] = {}
+        bands = [describe(self.image, c, None) for c in range(self.sizes.get("c", 1))]
+        if self.levels[level].step == 1:
+            try:
+                whole = self.whole(level)
+                for c, band in enumerate(bands):
+                    if band.shown:
+                        planes[c] = self.plane(level, self.start, c, *whole)
+            except OmeZarrError as error:
+                self.trouble = str(error)
+        self.bands = [describe(self.image, c, planes.get(c)) for c in range(len(bands))]
+        if planes and not self.trouble:
+            look = self.start
+            try:
+                self.overview = encode(self._paint(level, look, planes, *self.whole(level)))
+            except OmeZarrError as error:
+                self.trouble = str(error)
+
+    def whole(self, level: int) -> tuple[np.ndarray, np.ndarray]:
+        """All rows and columns of a level."""
+        return np.arange(self.levels[level].height), np.arange(self.levels[level].width)
+
+    def plane(
+        self,
+        level: int,
+        look: Look,
+        c: int,
+        rows: np.ndarray,
+        columns: np.ndarray,
+        wanted: Callable[[], bool] = always,
+    ) -> np.ndarray:
+        """Read rows and columns of one channel of a level."""
+        shown = self.levels[level]
+        array = self.image.arrays[shown.stored]
+        lead = self._lead(self.image.axes, array, look, c)
+        return read_plane(array, lead, rows * shown.step, columns * shown.step, self.cache, wanted)
+
+    def _lead(
+        self, axes: tuple[str, ...], array: StoredArray, look: Look, c: int = 0
+    ) -> tuple[int, ...]:
+        """Index along each axis before Y and X, in an array that may be shorter than the image."""
+        at = {"t": look.t, "c": c, "z": look.z}
+        lead = []
+        for axis, size in zip(axes[:-2], array.shape[:-2], strict=True):
+            whole = self.sizes.get(axis, size)
+            index = at.get(axis, 0)
+            lead.append(index if size == whole else min(index * size // whole, size - 1))
+        return tuple(lead)
+
+    def tile(
+        self, level: int, ty: int, tx: int, look: Look, wanted: Callable[[], bool] = always
+    ) -> bytes:
+        """Paint one tile, as JPEG or PNG.
+
+        Raises
+        ------
+        OmeZarrError
+            A chunk cannot be read.
+        NotWantedError
+            ``wanted()`` became false meanwhile.
+        """
+        shown = self.levels[level]
+        rows = np.arange(ty * TILE, min((ty + 1) * TILE, shown.height))
+        columns = np.arange(tx * TILE, min((tx + 1) * TILE, shown.width))
+        planes = {c: self.plane(level, look, c, rows, columns, wanted) for c, _, _ in look.channels}
+        return encode(self._paint(level, look, planes, rows, columns, wanted), look.exact)
+
+    def _paint(
+        self,
+        level: int,
+        look: Look,
+        planes: dict[int, np.ndarray],
+        rows: np.ndarray,
+        columns: np.ndarray,
+        wanted: Callable[[], bool] = always,
+    ) -> np.ndarray:
+        if look.channels:
+            picture = merge(
+                [planes[c] for c, _, _ in look.channels],
+                [color_of(self.bands[c].color) for c, _, _ in look.channels],
+                [(low, high) for _, low, high in look.channels],
+            )
+        else:
+            picture = np.zeros((len(rows), len(columns), 3), np.uint8)
+        if look.labels and self.labels:
+            picture[outlines(self._labels_with_margin(level, look, rows, columns, wanted))] = (
+                OUTLINE
+            )
+        return picture
+
+    def _labels_with_margin(
+        self,
+        level: int,
+        look: Look,
+        rows: np.ndarray,
+        columns: np.ndarray,
+        wanted: Callable[[], bool],
+    ) -> np.ndarray:
+        """Labels under these pixels and one around; at the border the outermost ones again."""
+        assert self.labels is not None
+        shown = self.levels[level]
+        array = self.labels.arrays[label_level(self.labels, shown.height, shown.width)]
+        picked = []
+        for indices, size, other in (
+            (rows, shown.height, array.shape[-2]),
+            (columns, shown.width, array.shape[-1]),
+        ):
+            margin = np.arange(indices[0] - 1, indices[-1] + 2).clip(0, size - 1)
+            picked.append(resample(margin, size, other))
+        lead = self._lead(self.labels.axes, array, look)
+        return read_plane(array, lead, picked[0], picked[1], self.cache, wanted)
+
+    # What lies under a click
+
+    def pick(
+        self, y: float, x: float, look: Look, wanted: Callable[[], bool] = always
+    ) -> tuple[int, str]:
+        """The label at a place, in pixels of the finest level, and a sentence about it.
+
+        Returns
+        -------
+        label : int
+            Its id; 0 where there is none.
+        sentence : str
+            Its row of the table, or what was measured here; without a label, the pixel's values.
+        """
+        row = np.array([min(max(int(y), 0), self.levels[0].height - 1)])
+        column = np.array([min(max(int(x), 0), self.levels[0].width - 1)])
+        if self.labels:
+            array = self.labels.arrays[0]
+            place = (
+                resample(row, self.levels[0].height, array.shape[-2]),
+                resample(column, self.levels[0].width, array.shape[-1]),
+            )
+            lead = self._lead(self.labels.axes, array, look)
+            label = int(read_plane(array, lead, *place, self.cache, wanted)[0, 0])
+            if label:
+                return label, self._about(label, place[0][0], place[1][0], look, wanted)
+        values = ", ".join(
+            f"{self.bands[c].label} {self.plane(0, look, c, row, column, wanted)[0, 0]:.6g}"
+            for c, _, _ in look.channels
+        )
+        background = "No label here. " if self.labels else ""
+        where = f"Pixel y {row[0]}, x {column[0]} of level {self.levels[0].path}"
+        return 0, f"{background}{where}: {values or 'no channel is shown'}."
+
+    def _about(
+        self, label: int, y: int, x: int, look: Look, wanted: Callable[[], bool] = always
+    ) -> str:
+        """A sentence about a label: from the table, or measured in this plane."""
+        if self.table is not None:
+            if label not in self.table.index:
+                return f"Label {label}: not in the table."
+            row = self.table.loc[[label]].iloc[0]
+            values = ", ".join(f"{name} {_short(value)}" for name, value in row.items())
+            return f"Label {label}: {values}."
+        assert self.labels is not None
+        number, array = measuring_level(self.labels)
+        height, width = array.shape[-2:]
+        finest = self.labels.arrays[0].shape
+        rows = _around(int(resample(np.array([y]), finest[-2], height)[0]), height)
+        columns = _around(int(resample(np.array([x]), finest[-1], width)[0]), width)
+        lead = self._lead(self.labels.axes, array, look)
+        mask = read_plane(array, lead, rows, columns, self.cache, wanted) == label
+        where = f"in this plane, level {self.labels.paths[number] or '0'} of the labels"
+        if len(rows) < height or len(columns) < width:
+            where += f", within {len(columns)} × {len(rows)} pixels around the click"
+        if not mask.any():
+            return f"Label {label}: too small to be measured {where}."
+        pixels = int(mask.sum())
+        per_pixel = (self.levels[0].height / height) * (self.levels[0].width / width)
+        about = "" if per_pixel == 1 else "about "
+        area = f"area {about}{pixels * per_pixel:,.0f} pixels"
+        size, _ = pixel_size(self.image)
+        if size:
+            area += f" ({pixels * per_pixel * size[0] * size[1]:.4g} µm²)"
+        level = self._level_like(height, width)
+        picked = (
+            resample(rows, height, self.levels[level].height),
+            resample(columns, width, self.levels[level].width),
+        )
+        means = ", ".join(
+            f"mean {self.bands[c].label} "
+            f"{self.plane(level, look, c, *picked, wanted)[mask].astype(float).mean():.4g}"
+            for c, _, _ in look.channels
+        )
+        return f"Label {label}: {area}{', ' if means else ''}{means} ({where})."
+
+    def _level_like(self, height: int, width: int) -> int:
+        """The level of the image nearest to so many pixels."""
+        return min(
+            range(len(self.levels)),
+            key=lambda n: abs(self.levels[n].height * self.levels[n].width - height * width),
+        )
+
+
+def view_levels(image: Multiscale) -> list[Level]:
+    """The stored levels, finest first, and coarser ones made by skipping pixels if need be."""
+    levels = [
+        Level(path or "0", number, 1, *array.shape[-2:])
+        for number, (path, array) in enumerate(zip(image.paths, image.arrays, strict=True))
+    ]
+    levels.sort(key=lambda level: -level.height * level.width)
+    last = levels[-1]
+    step = 1
+    while max(last.height, last.width) > 2 * SMALL * step:
+        step *= 2
+        levels.append(
+            Level(
+                f"{last.path}, every {step} pixels",
+                last.stored,
+                step,
+                -(-last.height // step),
+                -(-last.width // step),
+            )
+        )
+    return levels
+
+
+def overview_level(levels: list[Level]) -> int:
+    """The coarsest level that still makes a picture of some size."""
+    large = [n for n, level in enumerate(levels) if max(level.height, level.width) >= OVERVIEW]
+    return max(large, default=0)
+
+
+def label_level(labels: Multiscale, height: int, width: int) -> int:
+    """The coarsest level of the labels with at least so many pixels, nearly; else the finest."""
+    fits = [
+        number
+        for number, array in enumerate(labels.arrays)
+        if array.shape[-2] * 1.02 >= height and array.shape[-1] * 1.02 >= width
+    ]
+    return max(fits, default=0)
+
+
+def measuring_level(labels: Multiscale) -> tuple[int, StoredArray]:
+    """The finest level of the labels of bounded size; else the coarsest."""
+    for number, array in enumerate(labels.arrays):
+        if array.shape[-2] * array.shape[-1] <= MEASURE_PIXELS:
+            return number, array
+    return len(labels.arrays) - 1, labels.arrays[-1]
+
+
+def describe(image: Multiscale, c: int, plane: np.ndarray | None) -> Band:
+    """How to show a channel: as the metadata say, else by the values of a coarse plane of it."""
+    count = dict(zip(image.axes, image.arrays[0].shape, strict=True)).get("c", 1)
+    dtype = image.arrays[0].dtype
+    known = image.channels[c] if c < len(image.channels) else None
+    if known:
+        label, color = known.label, known.color
+    else:
+        label = f"channel {c}"
+        color = "FFFFFF" if count == 1 else _COLORS[c % len(_COLORS)]
+    lowest, highest = value_range(plane, dtype)
+    window = known.window if known and known.window else (lowest, highest)
+    limits = (min(lowest, window[0]), max(highest, window[1] + 0.5 * (window[1] - window[0])))
+    if dtype.kind in "iu":
+        limits = (limits[0], min(limits[1], float(np.iinfo(dtype).max)))
+    listed: Any = image._omero.get("channels") or []
+    if known and isinstance(listed[c], dict):
+        shown = bool(listed[c].get("active", True))
+    else:
+        shown = c < 4
+    return Band(label, color.lstrip("#")[:6], window, limits, shown)
+
+
+def value_range(plane: np.ndarray | None, dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Least and greatest value of a plane; of the data type if there is no plane."""
+    if plane is not None:
+        finite = plane[np.isfinite(plane)]
+        if finite.size and finite.max() > finite.min():
+            low = min(0.0, float(finite.min())) if dtype.kind in "iu" else float(finite.min())
+            return low, float(finite.max())
+    if dtype.kind in "iu":
+        return 0.0, float(np.iinfo(dtype).max)
+    return 0.0, 1.0
+
+
+def pixel_size(image: Multiscale) -> tuple[tuple[float, float] | None, str]:
+    """Height and width of a pixel of the finest level in micrometres, or None and why not.
+
+    A scale of exactly 1 counts as a placeholder. So does one that makes the picture wider than
+    anything under a microscope.
+    """
+    whole = image._parent or image
+    if None in whole._transforms:
+        return None, f"OME-Zarr {whole.version} metadata without a scale"
+    height, width = image.scales[0][-2:]
+    if whole.scales[0][-2:] == (1.0, 1.0):
+        return None, "the metadata hold only a placeholder, 1"
+    names = [str(unit or "").lower().replace("metre", "meter") for unit in image.units[-2:]]
+    if not all(name in _MICROMETRES for name in names):
+        named = next((name for name in names if name not in _MICROMETRES), "")
+        return None, f"unit {named!r}" if named else "the metadata name no unit"
+    size = (abs(height) * _MICROMETRES[names[0]], abs(width) * _MICROMETRES[names[1]])
+    across = max(side * n for side, n in zip(size, image.arrays[0].shape[-2:], strict=True))
+    if across > WIDEST_MICROMETRES:
+        return None, f"the metadata make the picture {across / 10_000:.3g} cm wide"
+    return size, ""
+
+
+def _around(centre: int, size: int) -> np.ndarray:
+    """Indices around a centre, at most 1024 of them."""
+    first = min(max(centre - 512, 0), max(size - 1024, 0))
+    return np.arange(first, min(first + 1024, size))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)

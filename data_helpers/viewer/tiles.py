@@ -1,0 +1,321 @@
+"""Pixels for the viewer: read the chunks that a tile needs once, and paint it.
+
+Nothing here knows of a browser. A *tile* is a small square of one level, as it is shown.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..chunks import StoredArray
+from ..errors import ChunkError, TooLargeError
+
+MAX_BYTES = 128_000_000
+"""Decoded chunks that all viewers of a kernel keep together; Binder has 1 GB for everything."""
+
+READS = 6
+"""Reads under way at most; a tile is one read, of all its chunks that are not kept yet."""
+
+PATIENCE = 20.0
+"""Seconds that a tile waits for its chunks before it is drawn as failed."""
+
+OUTLINE = (255, 0, 255)
+"""Magenta: stands out from grey and is told apart by colour-blind readers."""
+
+Piece = tuple[tuple[int, ...], tuple[int, ...] | None]  # position of a chunk; its plane, or all
+
+
+class NotWantedError(Exception):
+    """The browser has moved on: nobody waits for this tile any more."""
+
+
+def always() -> bool:
+    """For a reader who never changes their mind."""
+    return True
+
+
+class ChunkCache:
+    """Decoded chunks, the last used ones, within a number of bytes.
+
+    A chunk that several threads ask for at the same time is read once. A reader who is no longer
+    interested leaves at once; a read that has begun goes on, and what it brings is kept.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Limit of what is kept.
+    reads : int
+        Reads under way at most.
+    patience : float
+        Seconds a reader waits.
+    """
+
+    def __init__(
+        self, max_bytes: int = MAX_BYTES, reads: int = READS, patience: float = PATIENCE
+    ) -> None:
+        self.max_bytes = max_bytes
+        self.patience = patience
+        self.bytes = 0
+        self._kept: OrderedDict[Any, np.ndarray] = OrderedDict()
+        self._coming: dict[Any, Future[np.ndarray]] = {}
+        self._lock = threading.Lock()
+        self._places = threading.Semaphore(reads)
+
+    def get(
+        self, array: StoredArray, pieces: Sequence[Piece], wanted: Callable[[], bool] = always
+    ) -> list[np.ndarray]:
+        """Chunks of an array, or single planes of them; read together as far as they are missing.
+
+        Raises
+        ------
+        NotWantedError
+            ``wanted()`` became false meanwhile.
+        OmeZarrError
+            A chunk cannot be read, or did not come in time.
+        """
+        give_up = time.monotonic() + self.patience
+        found = self._find(array, pieces)
+        if len(found) < len(set(pieces)):
+            while not self._places.acquire(timeout=0.05):
+                self._check(array, wanted, give_up)
+            found, missing = self._claim(array, pieces)
+            if missing:  # the read gives the place back
+                threading.Thread(target=self._read, args=(array, missing), daemon=True).start()
+            else:
+                self._places.release()
+        for future in found.values():
+            while not future.done():
+                self._check(array, wanted, give_up)
+                _wait(future, 0.05)
+        return [found[piece].result() for piece in pieces]
+
+    def _check(self, array: StoredArray, wanted: Callable[[], bool], give_up: float) -> None:
+        if not wanted():
+            raise NotWantedError
+        if time.monotonic() > give_up:
+            raise ChunkError(
+                f"No answer within {self.patience:g} s for chunks of {array.address}; the network "
+                "or the endpoint is slow, the viewer asks again."
+            )
+
+    def _find(self, array: StoredArray, pieces: Sequence[Piece]) -> dict[Piece, Future[np.ndarray]]:
+        """Those pieces that are kept or are on their way."""
+        with self._lock:
+            return self._find_locked(array, pieces)
+
+    def _find_locked(
+        self, array: StoredArray, pieces: Sequence[Piece]
+    ) -> dict[Piece, Future[np.ndarray]]:
+        found = {}
+        for piece in pieces:
+            key = (array.address, piece)
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                found[piece] = _done(self._kept[key])
+            elif key in self._coming:
+                found[piece] = self._coming[key]
+        return found
+
+    def _claim(
+        self, array: StoredArray, pieces: Sequence[Piece]
+    ) -> tuple[dict[Piece, Future[np.ndarray]], list[Piece]]:
+        """All pieces, and those among them that the caller has to read."""
+        with self._lock:
+            found = self._find_locked(array, pieces)
+            missing = [piece for piece in dict.fromkeys(pieces) if piece not in found]
+            for piece in missing:
+                found[piece] = self._coming[array.address, piece] = Future()
+            return found, missing
+
+    def _read(self, array: StoredArray, pieces: list[Piece]) -> None:
+        """Read pieces and hand them to everyone who waits for them."""
+        try:
+            read: Sequence[np.ndarray | BaseException] = _read_pieces(array, pieces)
+        except BaseException as error:
+            read = [error] * len(pieces)
+        finally:
+            self._places.release()
+        for piece, result in zip(pieces, read, strict=True):
+            with self._lock:
+                future = self._coming.pop((array.address, piece))
+                if isinstance(result, np.ndarray):
+                    self._keep((array.address, piece), result)
+            if isinstance(result, np.ndarray):
+                future.set_result(result)
+            else:
+                future.set_exception(result)
+
+    def _keep(self, key: Any, pixels: np.ndarray) -> None:
+        if pixels.nbytes > self.max_bytes:
+            return
+        self._kept[key] = pixels
+        self.bytes += pixels.nbytes
+        while self.bytes > self.max_bytes:
+            self.bytes -= self._kept.popitem(last=False)[1].nbytes
+
+
+def _wait(future: Future[np.ndarray], seconds: float) -> None:
+    try:
+        future.exception(timeout=seconds)
+    except TimeoutError:
+        pass
+
+
+def _done(pixels: np.ndarray) -> Future[np.ndarray]:
+    future: Future[np.ndarray] = Future()
+    future.set_result(pixels)
+    return future
+
+
+def _read_pieces(array: StoredArray, pieces: list[Piece]) -> list[np.ndarray]:
+    """Read chunks; copies, so that keeping one does not keep what was read with it."""
+    if all(plane is None for _, plane in pieces):
+        return [chunk.copy() for chunk in array.read_chunks([where for where, _ in pieces])]
+    read = []
+    for (*_, y, x), plane in pieces:
+        high, wide = array.chunks[-2:]
+        box = (slice(y * high, (y + 1) * high), slice(x * wide, (x + 1) * wide))
+        read.append(array[(*(plane or ()), *box)])
+    return read
+
+
+def read_plane(
+    array: StoredArray,
+    lead: tuple[int, ...],
+    rows: np.ndarray,
+    columns: np.ndarray,
+    cache: ChunkCache,
+    wanted: Callable[[], bool] = always,
+) -> np.ndarray:
+    """Read some rows and columns of one plane, by whole chunks through the cache.
+
+    Parameters
+    ----------
+    array : StoredArray
+        One level.
+    lead : tuple of int
+        Index along each axis before Y and X.
+    rows, columns : numpy.ndarray
+        Indices along Y and X, ascending; they may skip some, or name one twice.
+    cache : ChunkCache
+        Where chunks are kept.
+    wanted : callable
+        Asked now and then; reading ends with `NotWantedError` when it says no.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (rows, columns), the level's dtype in native byte order.
+    """
+    *deep, high, wide = array.chunks
+    itemsize = array.dtype.itemsize
+    plane_bytes = high * wide * itemsize
+    if plane_bytes > cache.max_bytes:
+        raise TooLargeError(
+            f"One chunk of {array.address} holds {plane_bytes / 1e6:.0f} MB in a single plane, "
+            "more than the viewer keeps in memory; such an image cannot be viewed by tiles."
+        )
+    chunk_bytes = plane_bytes * int(np.prod(deep, dtype=object))
+    whole = chunk_bytes * 8 <= cache.max_bytes  # else keep single planes of chunks
+    first = tuple(at // size for at, size in zip(lead, deep, strict=True))
+    inside = tuple(at % size for at, size in zip(lead, deep, strict=True)) if whole else ()
+    spots = [(y, x) for y in np.unique(rows // high) for x in np.unique(columns // wide)]
+    out = np.empty((len(rows), len(columns)), array.dtype.newbyteorder("="))
+    together = max(1, int(cache.max_bytes // 4 // (chunk_bytes if whole else plane_bytes)))
+    for start in range(0, len(spots), together):
+        batch = [(int(y), int(x)) for y, x in spots[start : start + together]]
+        pieces: list[Piece] = [((*first, y, x), None if whole else lead) for y, x in batch]
+        for (y, x), chunk in zip(batch, cache.get(array, pieces, wanted), strict=True):
+            k, m = np.searchsorted(rows, [y * high, (y + 1) * high])
+            i, j = np.searchsorted(columns, [x * wide, (x + 1) * wide])
+            part = np.ix_(rows[k:m] - y * high, columns[i:j] - x * wide)
+            out[k:m, i:j] = chunk[inside][part]
+    return out
+
+
+def resample(indices: np.ndarray, size: int, other: int) -> np.ndarray:
+    """Where pixels of an axis with `size` pixels lie on one of `other` pixels: the nearest."""
+    return (2 * indices + 1) * other // (2 * size)
+
+
+def color_of(text: str) -> tuple[float, float, float]:
+    """Red, green and blue, 0 to 1, of a colour such as "00FF00"; white if it is not one."""
+    digits = text.lstrip("#")[:6]
+    try:
+        red, green, blue = bytes.fromhex(digits)
+    except ValueError:
+        return (1.0, 1.0, 1.0)
+    return (red / 255, green / 255, blue / 255)
+
+
+def merge(
+    planes: Sequence[np.ndarray],
+    colors: Sequence[tuple[float, float, float]],
+    windows: Sequence[tuple[float, float]],
+) -> np.ndarray:
+    """Add up channels, each in its colour.
+
+    Parameters
+    ----------
+    planes : sequence of numpy.ndarray
+        A plane (y, x) of each channel.
+    colors : sequence of tuple of float
+        Red, green and blue of each, 0 to 1.
+    windows : sequence of tuple of float
+        Pixel values of each to show as black and as full colour.
+
+    Returns
+    -------
+    numpy.ndarray
+        Picture of shape (y, x, 3), uint8. A sum above full colour is cut off.
+    """
+    picture = np.zeros((*planes[0].shape, 3), np.float32)
+    for plane, color, (low, high) in zip(planes, colors, windows, strict=True):
+        values = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            share = np.subtract(values, low) / (high - low if high > low else 1e-9)
+        share = np.clip(np.nan_to_num(share, nan=0), 0, 1).astype(np.float32)
+        for number, part in enumerate(color):
+            if part:
+                picture[..., number] += share * np.float32(part)
+    return np.rint(np.minimum(picture, 1) * 255).astype(np.uint8)
+
+
+def outlines(labels: np.ndarray) -> np.ndarray:
+    """Where labels meet another label or the background, inside the labels.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        Shape (y + 2, x + 2): with a margin of one pixel.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (y, x), bool.
+    """
+    centre = labels[1:-1, 1:-1]
+    edge = (centre != labels[:-2, 1:-1]) | (centre != labels[2:, 1:-1])
+    edge |= (centre != labels[1:-1, :-2]) | (centre != labels[1:-1, 2:])
+    return edge & (centre != 0)
+
+
+def encode(picture: np.ndarray, exact: bool = False) -> bytes:
+    """A picture (y, x, 3) as JPEG of good quality, or exactly as it is, as PNG."""
+    grey = (picture[..., 0] == picture[..., 1]).all() and (picture[..., 0] == picture[..., 2]).all()
+    drawn = Image.fromarray(picture[..., 0].copy() if grey else picture)
+    file = io.BytesIO()
+    if exact:
+        drawn.save(file, "PNG", compress_level=1)
+    else:
+        drawn.save(file, "JPEG", quality=88, subsampling=0)
+    return file.getvalue()

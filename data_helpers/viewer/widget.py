@@ -1,0 +1,219 @@
+"""The viewer as a widget: the browser says what it wants to see, the kernel sends tiles."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import traitlets
+
+from ..errors import OmeZarrError
+from ..multiscale import Multiscale
+from ..store import one_line
+from .scene import TILE, Look, Scene, pixel_size
+from .tiles import ChunkCache, NotWantedError
+from .wishes import NewestWish, Task, Wanted
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+MOST_TILES = 400
+"""More tiles than this are not taken from one wish; a large screen shows about 60."""
+
+_HERE = Path(__file__).parent
+_chunks = ChunkCache()
+
+
+class Viewer(anywidget.AnyWidget):
+    """An image to pan and zoom. Made by `view`.
+
+    Attributes
+    ----------
+    facts : dict
+        What the browser needs to know: title, levels, channels, scale.
+    overview : bytes
+        The first picture, which is sent along and so shows before any tile.
+    """
+
+    _esm = (_HERE / "widget.js").read_text(encoding="utf-8")
+    _css = (_HERE / "widget.css").read_text(encoding="utf-8")
+    facts = traitlets.Dict().tag(sync=True)
+    overview = traitlets.Bytes().tag(sync=True)
+
+    def __init__(self, scene: Scene, height: int) -> None:
+        self._scene = scene
+        self._wishes = NewestWish()
+        super().__init__(facts=_facts(scene, height), overview=scene.overview)
+        self.on_msg(self._on_message)
+
+    def __repr__(self) -> str:
+        return f"Viewer of {self._scene.image.title}: run this cell to pan and zoom"
+
+    def close(self) -> None:
+        """Take the viewer off the page."""
+        self._wishes.close()
+        super().close()
+
+    def _on_message(self, _: object, message: Any, buffers: object) -> None:
+        """Note what the browser wants now; whatever it wanted before is forgotten."""
+        with contextlib.suppress(KeyError, TypeError, ValueError, IndexError, AttributeError):
+            slot, look = str(message["view"]), self._look(message["look"])
+            if message["kind"] == "view":
+                self._wishes.wish(slot, list(self._tile_tasks(message, look)))
+            elif message["kind"] == "pick":
+                self._wishes.wish(f"{slot} pick", [self._pick_task(message, look)])
+
+    def _look(self, asked: dict[str, Any]) -> Look:
+        """What to show, kept within what there is."""
+        sizes, bands = self._scene.sizes, self._scene.bands
+        return Look(
+            t=min(max(int(asked["t"]), 0), sizes.get("t", 1) - 1),
+            z=min(max(int(asked["z"]), 0), sizes.get("z", 1) - 1),
+            channels=tuple(
+                (int(c), float(low), float(high))
+                for c, low, high in asked["channels"]
+                if 0 <= c < len(bands)
+            ),
+            labels=bool(asked["labels"]),
+            exact=bool(asked["exact"]),
+        )
+
+    def _tile_tasks(self, message: dict[str, Any], look: Look) -> Iterator[Task]:
+        number = int(message["level"])
+        level = self._scene.levels[number]
+        answer = {"kind": "tile", "look": message["key"], "level": number}
+        for ty, tx in message["tiles"][:MOST_TILES]:
+            if 0 <= ty * TILE < level.height and 0 <= tx * TILE < level.width:
+                yield self._tile_task(answer | {"ty": ty, "tx": tx}, number, ty, tx, look)
+
+    def _tile_task(self, answer: dict[str, Any], level: int, ty: int, tx: int, look: Look) -> Task:
+        def serve(wanted: Wanted) -> None:
+            try:
+                tile = self._scene.tile(level, ty, tx, look, wanted)
+            except NotWantedError:
+                return
+            except Exception as error:
+                self._answer(answer | {"error": _sentence(error)})
+            else:
+                self._answer(answer | {"type": "image/png" if look.exact else "image/jpeg"}, tile)
+
+        return serve
+
+    def _pick_task(self, message: dict[str, Any], look: Look) -> Task:
+        y, x = float(message["y"]), float(message["x"])
+
+        def serve(wanted: Wanted) -> None:
+            label = 0
+            try:
+                label, text = self._scene.pick(y, x, look, wanted)
+            except NotWantedError:
+                return
+            except Exception as error:
+                text = _sentence(error)
+            self._answer({"kind": "picked", "view": message["view"], "label": label, "text": text})
+
+        return serve
+
+    def _answer(self, content: dict[str, Any], *buffers: bytes) -> None:
+        """Send to the browser; any thread may, since the kernel has one thread for sending.
+
+        When the widget was closed or the kernel is about to end, nobody is there to listen.
+        """
+        if self.comm is not None:
+            with contextlib.suppress(Exception):
+                self.send(content, list(buffers))
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OmeZarrError):
+        return str(error)
+    return f"This part of the image cannot be shown ({type(error).__name__}: {one_line(error)})."
+
+
+def _facts(scene: Scene, height: int) -> dict[str, Any]:
+    size, why_not = pixel_size(scene.image)
+    look = scene.start
+    first = scene.image.scales[0][-2:]
+    stretch = size[0] / size[1] if size else first[0] / first[1]
+    return {
+        "title": scene.image.title,
+        "synthetic": scene.image.synthetic,
+        "height": height,
+        "tile": TILE,
+        "levels": [
+            {"path": level.path, "height": level.height, "width": level.width}
+            for level in scene.levels
+        ],
+        "sizes": {axis: scene.sizes.get(axis, 1) for axis in "tcz"},
+        "start": {"t": look.t, "z": look.z},
+        "channels": [
+            {
+                "label": band.label,
+                "color": band.color,
+                "window": list(band.window),
+                "limits": list(band.limits),
+                "shown": band.shown,
+                "whole": scene.image.arrays[0].dtype.kind in "iu",
+            }
+            for band in scene.bands
+        ],
+        "stretch": stretch if 0.05 < stretch < 20 else 1.0,
+        "micrometres": size[1] if size else None,
+        "unknown": why_not,
+        "labels": scene.labels is not None,
+        "trouble": scene.trouble,
+    }
+
+
+def view(
+    image: Multiscale,
+    *,
+    labels: bool | str | Multiscale | None = None,
+    table: DataFrame | None = None,
+    height: int = 480,
+) -> Viewer:
+    """Look at an image of any size: drag to move, scroll to zoom, sliders for t, z and contrast.
+
+    Reads a coarse level at once (some 100 kB). From then on only the chunks under the visible tiles
+    are read, at the level that fits the screen.
+
+    Parameters
+    ----------
+    image : Multiscale
+        The image, of axes t, c, z, y, x or fewer; a label image will do.
+    labels : bool, str or Multiscale, optional
+        A label image to outline: True for the first one of the image, its name, or a label image
+        that is open already. None if left out.
+    table : pandas.DataFrame, optional
+        Measured values, indexed by label or with a column ``label``: a click on a label shows its
+        row. Without a table, area and mean intensity are measured in the plane that is shown.
+    height : int
+        Height of the picture, in screen pixels.
+
+    Returns
+    -------
+    Viewer
+        A widget; as the last line of a cell it shows itself.
+
+    Raises
+    ------
+    NoLabelsError
+        There is no such label image.
+    TypeError
+        `image` is not a `Multiscale`.
+    """
+    if not isinstance(image, Multiscale):
+        raise TypeError(f"view() shows what open_multiscale() returns, not {type(image).__name__}")
+    found: Multiscale | None = None
+    if isinstance(labels, Multiscale):
+        found = labels
+    elif isinstance(labels, str):
+        found = image.label(labels)
+    elif labels:
+        found = image.label()
+    elif labels is None and image._parent:  # a label image: outline its own labels
+        found = image
+    return Viewer(Scene(image, found, table, _chunks), max(int(height), 120))
