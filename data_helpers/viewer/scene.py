@@ -434,7 +434,7 @@ def pixel_size(image: Multiscale) -> tuple[tuple[float, float] | None, str]:
     """
     whole = image._parent or image
     if None in whole._transforms:
-        return None, f"OME-Zarr {whole.version} metadata without a scale"
+        return None, "the metadata hold no scale"
     height, width = image.scales[0][-2:]
     if whole.scales[0][-2:] == (1.0, 1.0):
         return None, "the metadata hold only a placeholder, 1"

@@ -48,7 +48,7 @@ export function scaleBar(micrometres, unknown, zoom, most = 140) {
   const length = (round / perPixel) * zoom;
   if (micrometres === null) {
     const count = Number(round.toPrecision(3)).toLocaleString("en");
-    return { length, text: `${count} ${round === 1 ? "pixel" : "pixels"}, size unknown (${unknown})` };
+    return { length, text: `${count} ${round === 1 ? "pixel" : "pixels"}, size unknown: ${unknown}` };
   }
   const [unit, factor] = round >= 1000 ? ["mm", 1e-3] : round >= 1 ? ["µm", 1] : ["nm", 1e3];
   return { length, text: `${Number((round * factor).toPrecision(3))} ${unit}` };
@@ -146,56 +146,50 @@ function render({ model, el }) {
   el.append(root);
 
   function slider(name, text, low, high, step, value, onInput) {
-    const shownValue = element("output", { textContent: String(value) });
+    const shownValue = element("output", { textContent: Number(value.toPrecision(5)) });
     const input = element("input", { type: "range", name, min: low, max: high, step, value });
     input.addEventListener("input", () => {
-      shownValue.textContent = Number(Number(input.value).toPrecision(6));
-      onInput(Number(input.value), input);
+      shownValue.textContent = Number(onInput(Number(input.value)).toPrecision(5));
+      changed();
     });
     return element("label", {}, element("span", { textContent: text }), input, shownValue);
   }
 
+  function checkbox(name, checked, onChange, ...text) {
+    const input = element("input", { type: "checkbox", name, checked });
+    input.addEventListener("change", () => {
+      onChange(input.checked);
+      changed();
+    });
+    return element("label", {}, input, ...text);
+  }
+
   function addControls() {
+    const row = element("div", { className: "ozv-row" });
     for (const [axis, text] of [["t", "time t"], ["z", "depth z"]]) {
       if (facts.sizes[axis] > 1) {
-        controls.append(slider(axis, text, 0, facts.sizes[axis] - 1, 1, look[axis], (value) => {
-          look[axis] = value;
-          changed();
-        }));
+        row.append(slider(axis, text, 0, facts.sizes[axis] - 1, 1, look[axis], (value) => (look[axis] = value)));
       }
     }
-    channels.forEach((channel, c) => {
-      const row = element("fieldset", {});
-      const on = element("input", { type: "checkbox", name: "c", checked: channel.shown, dataset: { channel: c } });
-      on.addEventListener("change", () => {
-        look.channels[c].on = on.checked;
-        changed();
-      });
-      const swatch = element("span", { className: "ozv-swatch" });
-      swatch.style.background = `#${channel.color}`;
-      row.append(element("legend", {}, element("label", {}, on, swatch, channel.label)));
-      const [low, high] = channel.limits;
-      const step = channel.whole ? Math.max(1, Math.round((high - low) / 1000)) : (high - low) / 1000;
-      ["low", "high"].forEach((name, end) => {
-        const label = slider(name, name === "low" ? "black at" : "full at", low, high, channel.whole && step === 1 ? 1 : "any", look.channels[c].window[end], (value) => {
-          look.channels[c].window[end] = channel.whole ? Math.round(value) : value;
-          changed();
-        });
-        const input = label.querySelector("input");
-        input.dataset.channel = c;
-        input.setAttribute("aria-label", `${channel.label}: ${name === "low" ? "value shown black" : "value shown in full colour"}`);
-        row.append(label);
-      });
-      controls.append(row);
-    });
-    if (facts.labels) {
-      const outline = element("input", { type: "checkbox", name: "labels", checked: true });
-      outline.addEventListener("change", () => {
-        look.labels = outline.checked;
-        changed();
-      });
-      controls.append(element("label", {}, outline, "outlines of labels"));
+    if (facts.labels) row.append(checkbox("labels", true, (on) => (look.labels = on), "outlines of labels"));
+    controls.append(row, ...channels.map(channelRow));
+  }
+
+  function channelRow(channel, c) {
+    const swatch = element("span", { className: "ozv-swatch" });
+    swatch.style.background = `#${channel.color}`;
+    const row = element("div", { className: "ozv-row" });
+    row.setAttribute("role", "group");
+    row.setAttribute("aria-label", `channel ${channel.label}`);
+    row.append(checkbox("c", channel.shown, (on) => (look.channels[c].on = on), swatch, channel.label));
+    for (const [end, name, text] of [[0, "low", "black at"], [1, "high", "full at"]]) {
+      row.append(slider(name, text, ...channel.limits, "any", channel.window[end], (value) => {
+        look.channels[c].window[end] = channel.whole ? Math.round(value) : value;
+        return look.channels[c].window[end];
+      }));
     }
+    for (const input of row.querySelectorAll("input")) input.dataset.channel = c;
+    return row;
   }
 
   // ---- what is shown
