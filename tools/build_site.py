@@ -202,7 +202,14 @@ def notebook_page(notebook: NotebookNode, page: str) -> NotebookNode:
     links += f"[its source]({on_github(page)}) · {source_of_pictures(notebook, page)}"
     title = notebook.cells[0]
     title.source = under_heading(title.source, "{.page-links}\n" + links, page)
+    title.source = re.sub("^# ", heading(page), title.source, count=1, flags=re.MULTILINE)
     return notebook
+
+
+def heading(page: str) -> str:
+    """Begin of a notebook's title, so that the navigation tells exercise and solution apart."""
+    number = posixpath.basename(page).split("_")[0]
+    return f"# {number} Solution: " if "/solutions/" in page else f"# {number} "
 
 
 # --- the folder that Sphinx reads -----------------------------------------------------------
