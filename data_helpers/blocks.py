@@ -41,6 +41,7 @@ from zarr.core.sync import sync
 from .chunks import StoredArray
 from .errors import OmeZarrError
 from .multiscale import Multiscale
+from .progress import counting_bar
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -273,18 +274,21 @@ class BlockRun:
         """
         waiting = list(self.missing() if blocks is None else blocks)
         failures: dict[str, str] = {}
-        for pause in (0.0, *pauses):
-            time.sleep(pause)
-            failures = self._try(client, waiting, timeout)
-            waiting = [block for block in waiting if block.name in failures]
-            if not waiting:
-                break
+        with counting_bar(len(waiting), "Blocks") as bar:
+            for pause in (0.0, *pauses):
+                time.sleep(pause)
+                failures = self._try(client, waiting, timeout, bar.update)
+                waiting = [block for block in waiting if block.name in failures]
+                if not waiting:
+                    break
         failed = pd.DataFrame(failures.items(), columns=["block", "why"]).sort_values("block")
         _Results(self.results).put_table("failed.parquet", failed)
         return failed.reset_index(drop=True)
 
-    def _try(self, client: Client, blocks: Sequence[Block], timeout: float) -> dict[str, str]:
-        """Compute blocks once; return the names of those that failed, and why."""
+    def _try(
+        self, client: Client, blocks: Sequence[Block], timeout: float, done: Callable[[], object]
+    ) -> dict[str, str]:
+        """Compute blocks once, call `done` after each; return those that failed, and why."""
         from distributed import as_completed
 
         volume = (self.stored, self._picks)
@@ -297,10 +301,14 @@ class BlockRun:
                 name = names[future.key]
                 if future.status == "finished":
                     del left[name]
+                    done()
                 else:
                     left[name] = _one_sentence(future.exception())
         except TimeoutError:
             client.cancel(futures)
+        except BaseException:  # somebody has stopped the cell
+            client.cancel(futures)
+            raise
         return left
 
     def finish(self, client: Client, *, merge: bool = True) -> pd.DataFrame:
@@ -329,32 +337,31 @@ class BlockRun:
         done = [block for block in self.blocks if block not in missing]
         parts = [results.table(f"parts/{block.name}.parquet") for block in done]
         found = pd.concat([part.assign(block=n) for n, part in enumerate(parts)])
-        pairs = self._pairs(client, done) if merge else np.empty((0, 4), np.int64)
-        found["object"], count = _join(found[["block", "label"]].to_numpy(np.int64), pairs)
-        tables = [
-            found.loc[found["block"] == n, ["label", "object"]].to_numpy(np.int64)
-            for n in range(len(done))
-        ]
-        write = partial(write_labels, self.results)
-        client.gather(client.map(write, done, tables, pure=False))
+        neighbours = _neighbours(done) if merge else []
+        with counting_bar(len(neighbours) + len(done), "Joining") as bar:
+            pairs = self._pairs(client, done, neighbours, bar.update)
+            found["object"], count = _join(found[["block", "label"]].to_numpy(np.int64), pairs)
+            tables = [
+                found.loc[found["block"] == n, ["label", "object"]].to_numpy(np.int64)
+                for n in range(len(done))
+            ]
+            _gather(client, bar.update, partial(write_labels, self.results), done, tables)
         objects = _sum_parts(found)
         assert len(objects) == count
         results.put_table("objects.parquet", objects)
         return objects
 
-    def _pairs(self, client: Client, done: Sequence[Block]) -> np.ndarray:
+    def _pairs(
+        self,
+        client: Client,
+        done: Sequence[Block],
+        neighbours: Sequence[tuple[int, int]],
+        joined: Callable[[], object],
+    ) -> np.ndarray:
         """Rows of (block, label, block, label) that are one object, blocks as numbers in `done`."""
-        number = {block.at: n for n, block in enumerate(done)}
-        neighbours = [
-            (n, number[other])
-            for n, block in enumerate(done)
-            for other in (_next(block.at, axis) for axis in range(3))
-            if other in number
-        ]
-        task = partial(matching_labels, self.results)
         ones, others = ([done[pair[side]] for pair in neighbours] for side in (0, 1))
+        found = _gather(client, joined, partial(matching_labels, self.results), ones, others)
         rows = [np.empty((0, 4), np.int64)]
-        found = client.gather(client.map(task, ones, others, pure=False))
         for (one, other), labels in zip(neighbours, found, strict=True):
             rows.append(np.insert(labels, [0, 1], [one, other], axis=1))
         return np.concatenate(rows)
@@ -363,6 +370,29 @@ class BlockRun:
     def labels(self) -> zarr.Array[Any]:
         """The label image as it is stored, axes z, y, x, dtype uint32; indexing it reads."""
         return _Results(self.results).array("labels/0")
+
+
+def _neighbours(blocks: Sequence[Block]) -> list[tuple[int, int]]:
+    """Pairs of blocks that share a face, as numbers in `blocks`."""
+    number = {block.at: n for n, block in enumerate(blocks)}
+    following = ((n, _next(block.at, axis)) for n, block in enumerate(blocks) for axis in range(3))
+    return [(n, number[at]) for n, at in following if at in number]
+
+
+def _gather(
+    client: Client, done: Callable[[], object], task: Callable[..., Any], *arguments: Sequence[Any]
+) -> list[Any]:
+    """Run a task for each set of arguments, call `done` after each; return what they return."""
+    from distributed import as_completed
+
+    futures = client.map(task, *arguments, pure=False)
+    try:
+        for _ in as_completed(futures):
+            done()
+        return list(client.gather(futures))
+    except BaseException:  # one has failed, or somebody has stopped the cell
+        client.cancel(futures)
+        raise
 
 
 # What the workers do

@@ -59,11 +59,14 @@ class StoredArray:
         return math.prod(self.shape) * self.dtype.itemsize
 
     @property
+    def grid(self) -> tuple[int, ...]:
+        """Number of chunks along each axis."""
+        return tuple(-(-size // c) for size, c in zip(self.shape, self.chunks, strict=True))
+
+    @property
     def nchunks(self) -> int:
         """Number of chunks."""
-        return math.prod(
-            -(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True)
-        )
+        return math.prod(self.grid)
 
     def __repr__(self) -> str:
         return f"StoredArray(shape={self.shape}, chunks={self.chunks}, dtype={self.dtype})"

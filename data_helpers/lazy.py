@@ -82,14 +82,14 @@ def lazy_level(
     first, count : tuple of int, optional
         Position of the first chunk, and number of chunks along each axis; all if left out.
     """
-    grid = list(zip(stored.shape, stored.chunks, strict=True))
-    first = first or (0,) * stored.ndim
-    count = count or tuple(-(-size // chunk) for size, chunk in grid)
+    first, count = first or (0,) * stored.ndim, count or stored.grid
     name = f"level-{tokenize(stored.address, stored.shape, first, count)}"
     graph = HighLevelGraph({name: ReadChunks(name, stored, first, count)}, {name: set()})
     chunks = tuple(
         tuple(min(chunk, size - at * chunk) for at in range(start, start + blocks))
-        for (size, chunk), start, blocks in zip(grid, first, count, strict=True)
+        for size, chunk, start, blocks in zip(
+            stored.shape, stored.chunks, first, count, strict=True
+        )
     )
     level = LazyLevel(graph, name, chunks, meta=np.empty((0,) * stored.ndim, stored.dtype))
     level.stored, level.first = stored, first

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import dask.array as da
 import numpy as np
-from tqdm import tqdm
 
 from .cache import Cache
 from .chunks import StoredArray
 from .errors import TooLargeError
 from .multiscale import Multiscale, find_multiscale, human_bytes
+from .progress import counting_bar
 from .sources import Source
 
 MAX_BYTES = 2 * 1024**3
@@ -93,7 +92,7 @@ def load_binary_from_s3_with_data(
     if array.nbytes > MAX_BYTES:
         raise _too_large(image, resolution, array)
     print(f"Loading {array.nchunks:,} chunks, {human_bytes(array.nbytes)} uncompressed.")
-    with _chunk_bar(array.nchunks) as bar:
+    with counting_bar(array.nchunks, "Chunks") as bar:
         return array.read_all(bar.update)
 
 
@@ -128,18 +127,6 @@ def load_labels_from_s3(
         The image has no labels, or none at the scale of this level.
     """
     return find_multiscale(image_id, source=source, cache=cache).label_array(resolution).lazy()
-
-
-def _chunk_bar(chunks: int) -> tqdm:
-    """A progress bar that counts chunks; no rates, so that it looks the same in every run."""
-    return tqdm(
-        total=chunks,
-        file=sys.stdout,
-        ascii=" #",
-        ncols=60,
-        mininterval=0,
-        bar_format="Chunks |{bar}| {n_fmt} of {total_fmt}",
-    )
 
 
 def _too_large(image: Multiscale, resolution: str | int, array: StoredArray) -> TooLargeError:
