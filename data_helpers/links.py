@@ -37,7 +37,7 @@ USES = {
 }
 
 # What works for an image that has no public address.
-ASKS = "Chrome and Edge ask you first, Firefox may; Safari may refuse"
+ASKS = "the browser asks you to allow it (Chrome, Edge, perhaps Firefox) or refuses (Safari)"
 REFUSES = "most browsers refuse this: a page from https:// may not read from http://"
 SERVE_FIRST = "a web page cannot read a folder: `ome_zarr view` (of ome-zarr-py) serves it first"
 NEWER_COPY = "reads no version before 0.4, so this opens the newer copy beside it"

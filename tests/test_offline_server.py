@@ -23,7 +23,7 @@ from numcodecs.blosc import Blosc
 
 from data_helpers.offline import __main__ as by_hand
 from data_helpers.offline import catalogue, chunks, listing
-from data_helpers.offline.server import OfflineThread
+from data_helpers.offline.server import CORS_HEADERS, OfflineThread, OpenHTTP, S3App
 
 BLASTOCYST = "zarr/v0.1/6001247.zarr"
 ORGANOID = "zarr/v0.1/9822152.zarr"
@@ -80,6 +80,7 @@ def ask(server):
         connection.request(method, path, body=body, headers=named)
         return Answer(connection.getresponse())
 
+    send.reconnect = connection.close
     yield send
     connection.close()
 
@@ -645,14 +646,71 @@ def test_browsers_may_read_every_answer_and_see_that_it_is_synthetic(
 ):
     answer = ask(path, method, Origin="https://viewer.example", **headers)
     assert answer.status == status
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    exposed = answer.headers["Access-Control-Expose-Headers"]
-    assert {"ETag", "Content-Length", "Content-Range"} <= set(exposed.split(", "))
+    assert_pages_may_read(answer)
     assert answer.headers["x-amz-meta-synthetic"] == "true"
     assert "synthetic" in answer.headers["Server"]
-    if method == "OPTIONS":
-        assert "GET" in answer.headers["Access-Control-Allow-Methods"]
-        assert answer.headers["Access-Control-Allow-Headers"] == "*"
+
+
+def assert_pages_may_read(answer):
+    """Each header just once: a browser takes two values of the first for none."""
+    named = {name: answer.headers.get_all(name) for name in CORS_HEADERS}
+    assert named == {name: [value] for name, value in CORS_HEADERS.items()}
+    assert named["Access-Control-Allow-Origin"] == ["*"]
+    exposed = set(named["Access-Control-Expose-Headers"][0].split(", "))
+    assert {"Accept-Ranges", "ETag", "Content-Length", "Content-Range"} <= exposed
+
+
+@pytest.mark.parametrize("path", ["/", "/other/key", f"/idr/{CHUNK}", "/idr/missing"])
+def test_a_browser_that_asks_before_its_request_may_send_it(ask, path):
+    """With the questions of a request with a range, from a public page to a private network."""
+    answer = ask(
+        path,
+        "OPTIONS",
+        Origin="https://viewer.example",
+        Access_Control_Request_Method="GET",
+        Access_Control_Request_Headers="range",
+        Access_Control_Request_Private_Network="true",
+    )
+    assert answer.status == 200 and answer.body == b""
+    assert_pages_may_read(answer)
+    assert "GET" in answer.headers["Access-Control-Allow-Methods"]
+    assert answer.headers["Access-Control-Allow-Headers"] == "*"
+    assert answer.headers["Access-Control-Allow-Private-Network"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        ("/other", "GET", 404),
+        ("/other/key", "HEAD", 404),
+        ("/idr?acl", "GET", 501),
+        (f"/idr/{CHUNK}", "DELETE", 405),
+        ("/idr/missing", "TRACE", 405),
+        ("/idr/%ff%fe", "GET", 404),
+    ],
+)
+def test_browsers_may_read_every_refusal(ask, path, method, status):
+    answer = ask(path, method, Origin="https://viewer.example")
+    assert answer.status == status
+    assert_pages_may_read(answer)
+
+
+def test_browsers_may_read_what_uvicorn_answers_by_itself(ask, monkeypatch, caplog):
+    """500 where the application itself fails, 503 where there are too many requests."""
+
+    async def broken(app, scope, receive, send):
+        raise ArithmeticError("outside of every net")
+
+    monkeypatch.setattr(S3App, "__call__", broken)
+    answer = ask(f"/idr/{CHUNK}")
+    assert (answer.status, answer.body) == (500, b"Internal Server Error")
+    assert_pages_may_read(answer)
+    full = property(lambda protocol: 0, lambda protocol, limit: None)
+    monkeypatch.setattr(OpenHTTP, "limit_concurrency", full, raising=False)
+    ask.reconnect()
+    answer = ask(f"/idr/{CHUNK}")
+    assert (answer.status, answer.body) == (503, b"Service Unavailable")
+    assert_pages_may_read(answer)
 
 
 def test_a_painter_that_fails_is_an_error_and_never_zeros(ask, monkeypatch, caplog):
@@ -690,7 +748,9 @@ def test_garbage_on_the_wire_does_not_harm(server, ask):
     for garbage in (b"\x00\xff\r\n\r\n", b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n\r\n"):
         with socket.create_connection((address.hostname, address.port), timeout=5) as plain:
             plain.sendall(garbage)
-            assert b" 400 " in plain.recv(1000).splitlines()[0]
+            refusal = plain.recv(2000)  # of uvicorn, which the application never sees
+            assert b" 400 " in refusal.splitlines()[0]
+            assert refusal.lower().count(b"\naccess-control-allow-origin: *\r\n") == 1
     assert ask(f"/idr/{CHUNK}").status == 200
 
 
