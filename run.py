@@ -5,6 +5,8 @@ python3 run.py              the same as: python3 run.py lab
 python3 run.py lab          install what the notebooks need, open JupyterLab on notebook 01
                             (--no-browser: print the address only; --port N: use this port)
 python3 run.py setup        install only
+python3 run.py check        say in 20 seconds whether this computer and its network are ready
+python3 run.py kit DIR      put all of it into a folder, for a room without internet (--help: how)
 python3 run.py test         install what the tests need too, then run every check and test
 python3 run.py bench        measure how fast images are read, and write a report (--help: options)
 python3 run.py python ...   run the test environment's Python, e.g. on tools/NAME.py
@@ -38,7 +40,7 @@ PROBLEMS = {
     "NewConnection|NameResolution|Timeout|ProxyError|SSLError|Max retries": "The package index "
     "cannot be reached: check the network and pip's proxy settings, and try again.",
     "No matching distribution": "There is no ready-made package for this computer: "
-    "use a 64-bit Python 3.11 to 3.13.",
+    "use a 64-bit Python 3.11 to 3.13, in a kit one of those that KIT.txt names.",
     "ensurepip": "Python's venv module is incomplete: on Debian or Ubuntu run "
     "'sudo apt install python3-venv', then the same command again.",
     "Errno 13|WinError 5": "A file is in use or protected: "
@@ -148,6 +150,12 @@ def ensure(group: str) -> Path:
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "-r", str(lock)]
     total = len(re.findall(r"^\S+==", lock.read_text(encoding="utf-8"), re.MULTILINE))
     pip += ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--progress-bar", "off"]
+    wheelhouse = ROOT / "wheelhouse"  # of a kit: then nothing comes from the network
+    if group == "lab" and wheelhouse.is_dir():
+        pip += ["--no-index", "--find-links", str(wheelhouse)]
+        targets = wheelhouse / "targets.txt"
+        held = targets.read_text(encoding="utf-8").splitlines() if targets.exists() else []
+        print("Packages come from wheelhouse/: " + "; ".join(held), flush=True)
     quietly(pip, total)
 
     # The repository becomes importable. An import line, because it can be plain ASCII: some Pythons
@@ -161,6 +169,28 @@ def ensure(group: str) -> Path:
     (folder / "finished.json").write_text(stamp, encoding="utf-8")  # last: what it says is true
     print(f"\r{name} is ready.          ", flush=True)
     return python
+
+
+def find_mirror() -> None:
+    """Let the notebooks read a kit's mirror, unless the user says otherwise.
+
+    A folder that the user names is made absolute: notebooks run in another one.
+    """
+    source = os.environ.get("OME_ZARR_SOURCE", "").strip()
+    if source and os.path.isdir(os.path.expanduser(source)):
+        os.environ["OME_ZARR_SOURCE"] = os.path.abspath(os.path.expanduser(source))
+    elif not source and (ROOT / "mirror" / "mirror.jsonl").is_file():
+        os.environ["OME_ZARR_SOURCE"] = str(ROOT / "mirror")
+        print("Images come from mirror/ in this folder.", flush=True)
+
+
+def check(options: list) -> int:
+    """Check this computer, with the learner's environment if there is one; makes nothing."""
+    lock = ROOT / "requirements" / "lab.txt"
+    ready = is_ready(ROOT / ".venv", stamp_text(lock))
+    python = str(venv_python(ROOT / ".venv")) if ready else sys.executable
+    tool = [python, str(ROOT / "tools" / "check_computer.py")]
+    return hand_over(tool + ([] if ready else ["--no-environment"]) + options)
 
 
 def lab_command(python: Path, no_browser: bool, port: int) -> list:
@@ -217,6 +247,7 @@ def test_steps(python: Path) -> list:
         ("ruff check", [*call, "ruff", "check", "."], {}),
         ("ruff format", [*call, "ruff", "format", "--check", "."], {}),
         ("mypy", [*call, "mypy"], {}),
+        ("site", [str(python), "tools/build_site.py"], {}),
         ("notebooks", [*pytest, *nbval], {"OME_ZARR_SOURCE": "offline"}),
         ("speed", [*call, "pytest", "-m", "speed"], {}),  # alone: a busy computer is no measure
         ("unit tests", [*pytest, "-m", units, "--cov", "--cov-report=term"], {}),
@@ -255,8 +286,14 @@ def main(arguments: list) -> int:
         return hand_over([str(ensure("test")), *arguments[1:]])
     if arguments[:1] == ["bench"]:
         return hand_over([str(ensure("test")), "-m", "benchmarks", *arguments[1:]])
+    if arguments[:1] == ["check"]:
+        return check(arguments[1:])
+    if arguments[:1] == ["kit"]:
+        tool = str(ROOT / "tools" / "make_kit.py")
+        return hand_over([str(ensure("lab")), tool, *arguments[1:]])
     parser = argparse.ArgumentParser(
-        usage="run.py [lab [--no-browser] [--port N] | setup | test | bench ... | python ...]",
+        usage="run.py [lab [--no-browser] [--port N] | setup | check | kit DIR | test | "
+        "bench ... | python ...]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -272,6 +309,7 @@ def main(arguments: list) -> int:
     if options.command == "setup":
         print("Start the tutorial with: python3 run.py")
         return 0
+    find_mirror()
     print("Starting JupyterLab; Ctrl-C ends it.", flush=True)
     return hand_over(lab_command(python, options.no_browser, options.port))
 

@@ -349,7 +349,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
 def test_the_workflows_are_there():
-    assert {path.stem for path in WORKFLOWS} == {"tests", "live", "binder", "links"}
+    assert {path.stem for path in WORKFLOWS} == {"tests", "live", "binder", "links", "site"}
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -396,6 +396,19 @@ def test_the_live_workflow_asks_the_public_endpoints_and_opens_one_issue():
         last["run"].index(f"gh issue {verb}") for verb in ("list", "comment", "create")
     )
     assert search < comment < create
+
+
+def test_the_site_is_run_live_if_possible_and_published_from_main_only():
+    jobs = yaml.safe_load(read(ROOT / ".github" / "workflows" / "site.yml"))["jobs"]
+    stored, live = (step for step in jobs["build"]["steps"] if "build_site" in step.get("run", ""))
+    assert (
+        stored["if"] == "github.event_name == 'pull_request'" and "--execute" not in stored["run"]
+    )
+    assert live["if"] == "github.event_name != 'pull_request'" and "--execute" in live["run"]
+    assert live["env"] == {"OME_ZARR_SOURCE": "auto"}
+    assert jobs["publish"]["needs"] == "build"
+    assert "refs/heads/main" in jobs["publish"]["if"]
+    assert jobs["publish"]["permissions"] == {"pages": "write", "id-token": "write"}
 
 
 def test_citation_names_the_project_the_format_and_the_three_data_sets():

@@ -285,6 +285,7 @@ def test_no_browser_and_port_reach_jupyterlab(run):
         (["setup"], "lab", None),
         (["python", "-m", "pytest", "--port"], "test", "-m pytest --port"),
         (["bench", "--quick"], "test", "-m benchmarks --quick"),
+        (["kit", "DIR", "--yes"], "lab", "make_kit.py DIR --yes"),
     ],
 )
 def test_commands(run, monkeypatch, arguments, group, handed_over):
@@ -305,7 +306,7 @@ def test_usage_errors_show_the_usage(arguments):
         [sys.executable, START, *arguments], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
-    usage = "usage: run.py [lab [--no-browser] [--port N] | setup | test | bench ... | python ...]"
+    usage = "usage: run.py [lab [--no-browser] [--port N] | setup | check | kit DIR | test | bench"
     assert usage in done.stderr
 
 
@@ -413,6 +414,7 @@ def test_the_steps_are_those_that_readme_promises(run):
         "ruff check",
         "ruff format",
         "mypy",
+        "site",
         "notebooks",
         "speed",
         "unit tests",

@@ -120,10 +120,22 @@ def under_heading(text: str, lines: str, page: str) -> str:
     return text[: found.end()] + "\n\n" + lines + "\n" + text[found.end() :]
 
 
+FOLDER = """
+```{toctree}
+:hidden:
+:glob:
+
+*
+```
+"""  # below a folder's README, the navigation lists the other pages of the folder
+
+
 def docs_page(text: str, page: str) -> str:
     """A page of docs/ as the site shows it."""
     links = f"[Source of this page]({on_github(page)}) · run the course in "
     links += f"[Binder]({binder(FIRST)}) or [Colab]({colab(FIRST)})"
+    if page.endswith("/README.md"):
+        text += FOLDER
     return under_heading(with_links_for_the_site(text, page), "{.page-links}\n" + links, page)
 
 
