@@ -17,6 +17,8 @@ from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playw
 
 from run import find_chromium
 
+from .lab import Lab, Notebook
+
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 PATIENCE = float(os.environ.get("BROWSER_PATIENCE", "1"))
 WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 1024, "height": 768}
@@ -31,11 +33,19 @@ def ms(seconds: float) -> float:
     return 1000 * seconds * PATIENCE
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test in this folder is a browser test."""
+    """Mark the tests of this folder, and put those that share an open notebook in a row."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("browser")
+    items.sort(key=group)  # those without a group stay as they are
+
+
+def group(item: pytest.Item) -> str:
+    """Name of the notebook that a test opens, if any: it stays open for the next test."""
+    mark = item.get_closest_marker("xdist_group")
+    return mark.args[0] if mark else ""
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +110,47 @@ def page(browser: Browser) -> Iterator[Page]:
 def errors(page: Page) -> list[str]:
     """Console errors of `page` so far: assert that there are none at the end of a test."""
     return watch(page)
+
+
+class Opened:
+    """The JupyterLab page of this pytest process, and the one notebook that is open in it."""
+
+    def __init__(self, lab: Lab, browser: Browser) -> None:
+        self.lab, self.browser = lab, browser
+        self.notebook: Notebook | None = None
+        self.errors: list[str] = []
+        self.page: Page | None = None
+
+    def run(self, name: str) -> Notebook:
+        """A notebook in which Run All has been chosen; the one that is open if it is that one."""
+        if not (self.notebook and self.notebook.name == name):
+            self.open(name).run_all()
+        assert self.notebook
+        return self.notebook
+
+    def open(self, name: str) -> Notebook:
+        """A notebook just opened, in a 1400 px window; what was open before is closed."""
+        if self.page is None:
+            self.page = new_context(self.browser).new_page()
+            self.errors = watch(self.page)
+            self.page.goto(f"{self.lab.url}/lab", timeout=ms(120))
+            self.page.wait_for_function("() => window.jupyterapp", timeout=ms(60))
+            self.page.evaluate("() => window.jupyterapp.restored")
+        if self.notebook:
+            self.notebook.close()
+            self.notebook = None
+        self.page.set_viewport_size(WIDE)
+        self.errors.clear()
+        self.notebook = Notebook(self.page, name, PATIENCE)
+        return self.notebook
+
+
+@pytest.fixture(scope="session")
+def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    """JupyterLab with a copy of the notebooks, open in a page."""
+    server = Lab(tmp_path_factory.mktemp("lab"), PATIENCE)
+    yield Opened(server, browser)
+    server.stop()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,0 +1,79 @@
+"""The checks of the exercises as a learner meets them: wrong, hint, right."""
+
+from __future__ import annotations
+
+import nbformat
+import pytest
+
+from .conftest import Opened
+from .lab import ROOT, text_of
+
+pytestmark = pytest.mark.timeout(400)
+# For each cell to fill in: what to change in the solution, into what, and a part of the hint.
+STEPS = {
+    "03_segment_in_parallel.ipynb": [
+        ("middle_z + 5", "middle_z + 4", "leaves out stop"),
+        ("1, depths[0]", "0, depths[0]", "this is the first channel"),
+        ("smooth > ", "smooth < ", "the background is labelled"),
+        ("[t, c, z]", "[t, 0, z]", "although c is 1"),
+        ("(t, 1, z)", "(t, 0, z)", "the tasks read the first channel"),
+        ("compute(*tasks)", "compute(tasks)", "with a star"),
+        ("axis=(2, 3)", "axis=(0, 1)", "the planes were reduced"),
+        (".reshape(block.shape)", "", "stack and reshape"),
+    ],
+    "04_overlay_labels.ipynb": [
+        ("(6001247)", '(6001247, "1")', "this is a coarser level"),
+        ("lazy_labels.compute()", "lazy_labels", "compute()"),
+        ("labels[0, 0]", "pixels[0, 0]", "masks is a channel of the image"),
+        ('style="fill"', 'style="outline"', "filled shows outlines"),
+        ("[2:]", "", "leave out the first two"),
+        ("spacing=voxel_size,", "", "not µm³"),
+        ("np.isin(measured", "~np.isin(measured", "the other way round"),
+    ],
+    "05_what_makes_it_fast.ipynb": [
+        ("len(times)", "len(times) * len(regions)", "what the loop sends"),
+    ],
+    "06_from_laptop_to_cluster.ipynb": [
+        ("client.gather(futures)", "futures", "promises of results"),
+        ("sum(", "max(", "the fullest plane"),
+        ("gaussian(coarse, sigma=1, preserve_range=True)", "coarse", "not smoothed first"),
+        ("8 / size", "8 * size", "this multiplies"),
+    ],
+}
+
+
+def answers(name: str) -> list[str]:
+    """The solution of each cell that is to be filled in."""
+    solution = nbformat.read(ROOT / "notebooks" / "solutions" / name, as_version=4)
+    return [c.source for c in solution.cells if "exercise" in c.metadata.get("tags", [])]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in STEPS]
+)
+def test_wrong_then_hint_then_right(name: str, lab: Opened) -> None:
+    notebook = lab.run(name)
+    cells = notebook.cells()
+    blanks = [i for i, cell in enumerate(cells) if "exercise" in cell["tags"]]
+    right = answers(name)
+    assert len(blanks) == len(right) >= len(STEPS[name])
+    for index, solution, (old, new, hint) in zip(blanks, right, STEPS[name], strict=False):
+        assert "..." in cells[index]["source"] and old in solution
+        check = next(i for i in range(index + 1, len(cells)) if cells[i]["type"] == "code")
+        assert text_of(cells[check]["outputs"]).startswith("Not answered yet")
+
+        notebook.retype(index, solution.replace(old, new))
+        assert not errors_in(notebook.run_cell(index))
+        said = text_of(notebook.run_cell(check)["outputs"])
+        assert said.startswith("Not yet: ") and hint in said, said
+
+        notebook.retype(index, solution)
+        assert not errors_in(notebook.run_cell(index))
+        said = text_of(notebook.run_cell(check)["outputs"])
+        assert all(line.startswith("Correct: ") for line in said.splitlines()), said
+        assert notebook.cell(check).get_by_text("Correct: ").first.is_visible()
+    assert lab.errors == []
+
+
+def errors_in(cell: dict) -> list[str]:
+    return [output["evalue"] for output in cell["outputs"] if output["output_type"] == "error"]

@@ -1,0 +1,85 @@
+"""Every notebook as a learner meets it: opened in JupyterLab, and run by the menu."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import NARROW, Opened
+from .lab import ROOT, Notebook
+
+NOTEBOOKS = sorted(
+    path.relative_to(ROOT / "notebooks").as_posix()
+    for path in (ROOT / "notebooks").rglob("*.ipynb")
+    if ".ipynb_checkpoints" not in path.parts
+)
+# A group of tests stays in one process, so the notebook is opened and run once for all of them.
+EACH = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in NOTEBOOKS]
+pytestmark = pytest.mark.timeout(400)
+# What is wider than the output or text that it stands in. A table or a line of text may have a
+# scroll bar of its own (overflow-x), a picture or a control may not.
+TOO_WIDE = """() => {
+    const panel = document.querySelector(".jp-NotebookPanel:not(.lm-mod-hidden)")
+    const problems = []
+    for (const box of panel.querySelectorAll(".jp-OutputArea-output, .jp-MarkdownOutput")) {
+        const limit = box.getBoundingClientRect().right + 1
+        for (const part of box.querySelectorAll("*:not(svg *):not(.noUi-target *)")) {
+            const area = part.getBoundingClientRect()
+            if (area.width < 2 || area.right <= limit) continue
+            const picture = part.closest("img, canvas, svg, .jupyter-widgets, .ozv")
+            let scroller = part
+            while (scroller !== box.parentElement &&
+                   !(["auto", "scroll"].includes(getComputedStyle(scroller).overflowX) &&
+                     scroller.getBoundingClientRect().right <= limit))
+                scroller = scroller.parentElement
+            if (picture || scroller === box.parentElement)
+                problems.push(`${part.tagName} ${part.className}: ${Math.round(area.right - limit)}`
+                    + ` px too wide: ${part.textContent.slice(0, 60)}`)
+        }
+    }
+    return problems
+}"""
+BAD_IMAGES = """() => Array.from(
+    document.querySelectorAll(".jp-NotebookPanel:not(.lm-mod-hidden) img"))
+    .filter((i) => !i.naturalWidth || Math.abs(
+        i.clientWidth / i.clientHeight / (i.naturalWidth / i.naturalHeight) - 1) > 0.02)
+    .map((i) => `${i.src.slice(0, 60)}: ${i.clientWidth} x ${i.clientHeight} of `
+        + `${i.naturalWidth} x ${i.naturalHeight}`)"""
+
+
+def take_pictures(notebook: Notebook, screenshots: Path, width: str) -> None:
+    """Screenshots of the top, the middle and the end."""
+    name = notebook.name.removesuffix(".ipynb").replace("/", "_")
+    for number, part in enumerate(("top", "middle", "end")):
+        notebook.scroll(number / 2)
+        notebook.page.screenshot(path=screenshots / f"{name}_{width}_{number}_{part}.png")
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_run_all(name: str, lab: Opened, screenshots: Path) -> None:
+    """Every cell finishes, without error, warning or a word in the console."""
+    notebook = lab.run(name)
+    take_pictures(notebook, screenshots, "wide")
+    code = [cell for cell in notebook.cells() if cell["type"] == "code" and cell["source"].strip()]
+    assert len(code) > 3
+    for cell in code:
+        wanted = "raises-exception" in cell["tags"]
+        errors = [output for output in cell["outputs"] if output["output_type"] == "error"]
+        assert bool(errors) == wanted, f"{cell['source']}\n{errors}"
+        assert not [o for o in cell["outputs"] if o.get("name") == "stderr"], cell["source"]
+    assert [cell["count"] for cell in code] == list(range(1, len(code) + 1))
+    assert lab.errors == []
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_layout(name: str, lab: Opened, screenshots: Path) -> None:
+    """Pictures are whole and in proportion, and nothing sticks out, in a narrow window too."""
+    notebook = lab.run(name)
+    assert notebook.page.evaluate(BAD_IMAGES) == []
+    assert notebook.page.evaluate(TOO_WIDE) == []
+    notebook.resize(NARROW)
+    take_pictures(notebook, screenshots, "narrow")
+    assert notebook.page.evaluate(TOO_WIDE) == []
+    assert notebook.page.evaluate(BAD_IMAGES) == []
+    assert lab.errors == []
