@@ -218,6 +218,11 @@ class Catalogue:
             sequences.append(ChunkKeys(folder, array.grid, array.separator))
         self.keys = JoinedKeys(sequences)
 
+    @property
+    def arrays(self) -> list[Array]:
+        """The arrays: every level of every copy of every image."""
+        return list(self._arrays.values())
+
     def find(self, key: str) -> Entry | None:
         """Return the object with this key, or None. Only canonical chunk numbers are found."""
         position = find(self.keys, key)

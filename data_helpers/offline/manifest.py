@@ -47,7 +47,9 @@ class Manifest:
     complete : bool
         False while the copy is made, and after it was interrupted.
     images : dict of str to list of str
-        IDR id to the keys of the copies that the mirror holds a part of.
+        IDR id to the keys of its copies; one that the origin does not have is named, too.
+    listed : str
+        Checksum of the list of chunks that was to be copied.
     objects : dict of str to Copied
         Key to what is known of the object. Its bytes are in ``idr/KEY``.
     absent : set of str
@@ -60,6 +62,7 @@ class Manifest:
     synthetic: bool = False
     complete: bool = False
     images: dict[str, list[str]] = field(default_factory=dict)
+    listed: str = ""
     objects: dict[str, Copied] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
 
@@ -70,7 +73,7 @@ class Manifest:
 
     def head(self) -> dict[str, Any]:
         """Return the first line of the file."""
-        names = ("endpoint", "origin", "copied", "synthetic", "complete", "images")
+        names = ("endpoint", "origin", "copied", "synthetic", "complete", "images", "listed")
         return {"format": FORMAT, **{name: getattr(self, name) for name in names}}
 
 
