@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+from nbclient.exceptions import CellTimeoutError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tools import build_site
@@ -133,3 +134,40 @@ def test_a_site_is_fresh_until_a_source_changes(tmp_path, monkeypatch):
     assert build_site.is_fresh(output)
     monkeypatch.setattr(build_site, "DOCS", build_site.ROOT / "docs" / "api")
     assert not build_site.is_fresh(output)
+
+
+# --- running the notebooks ------------------------------------------------------------------
+
+
+@pytest.fixture
+def runs(monkeypatch, tmp_path):
+    """Pretend to run notebooks: note name and source; say whether a source answers."""
+    noted, broken = [], set()
+
+    def pretend(path, **options):
+        source = build_site.os.environ["OME_ZARR_SOURCE"]
+        noted.append((path.name, source))
+        if source in broken:
+            raise CellTimeoutError("no answer")
+
+    monkeypatch.setattr("tools.refresh_notebooks.refresh", pretend)
+    only = [build_site.NOTEBOOKS / "02_explore_multiscale.ipynb"]
+    monkeypatch.setattr("tools.refresh_notebooks.written_by_hand", lambda: only)
+    monkeypatch.setattr("tools.make_exercises.NOTEBOOKS", tmp_path)
+    monkeypatch.setattr("tools.make_exercises.made_files", dict)
+    monkeypatch.setenv("OME_ZARR_SOURCE", "auto")
+    for name in ("PYTHONPATH", "MPLBACKEND"):  # so that they are put back afterwards
+        monkeypatch.setenv(name, "")
+    return noted, broken
+
+
+def test_a_notebook_that_fails_on_the_endpoint_is_run_on_the_stand_in(runs, tmp_path):
+    noted, broken = runs
+    build_site.executed_copy(tmp_path / "first")
+    assert noted == [("02_explore_multiscale.ipynb", "auto")]
+    broken.add("auto")
+    build_site.executed_copy(tmp_path / "second")
+    assert [source for _, source in noted[1:]] == ["auto", "offline"]
+    broken.add("offline")
+    with pytest.raises(build_site.SiteError, match="fails on the stand-in, too"):
+        build_site.executed_copy(tmp_path / "third")
