@@ -13,10 +13,12 @@ import json
 import shlex
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from .errors import ImageNotFoundError, NotOmeZarrError
 from .multiscale import Multiscale
+from .neuroglancer_state import state_of
 from .sources import BUCKET, IMAGES, PUBLIC_ENDPOINTS
 
 VIZARR = "https://biongff.github.io/vizarr/"
@@ -176,7 +178,8 @@ def viewer_links(image: int | str | Multiscale) -> ViewerLinks:
     query = urlencode({"source": address})
     links = {"vizarr": f"{VIZARR}?{query}"}
     if readable:
-        links["neuroglancer"] = _neuroglancer(readable, title)
+        state = state_of(readable, title or _last_part(readable), image_id or opened)
+        links["neuroglancer"] = f"{NEUROGLANCER}#!{_fragment(state)}"
     links["validator"] = f"{VALIDATOR}?{query}"
     notes = {}
     if readable != address:
@@ -233,11 +236,14 @@ def _folder_links(folder: str, title: str) -> ViewerLinks:
     )
 
 
-def _neuroglancer(address: str, title: str) -> str:
-    """Link to Neuroglancer: its whole state is JSON after the ``#!``."""
-    name = title or urlsplit(address).path.rsplit("/", 1)[-1] or "image"
-    layer = {"type": "image", "source": f"zarr://{address}", "name": name}
-    return f"{NEUROGLANCER}#!{quote(json.dumps({'layers': [layer]}, separators=(',', ':')))}"
+def _fragment(state: dict[str, Any]) -> str:
+    """JSON as the part of an address after the ``#!``."""
+    return quote(json.dumps(state, separators=(",", ":")), safe="/:,;=()*!")
+
+
+def _last_part(address: str) -> str:
+    """What to call an image of which only the address is known."""
+    return urlsplit(address).path.rsplit("/", 1)[-1] or "image"
 
 
 def _registered(address: str) -> tuple[int | None, str]:

@@ -15,6 +15,7 @@ import zarr
 from data_helpers import IMAGES, current_source, open_multiscale, viewer_links
 from data_helpers.errors import ImageNotFoundError, NotOmeZarrError
 from data_helpers.links import REAL, public_address
+from data_helpers.neuroglancer_state import state_of
 from data_helpers.sources import Source
 
 BLASTOCYST = "https://livingobjects.ebi.ac.uk/idr/zarr/v0.4/idr0062A/6001247.zarr"
@@ -60,7 +61,7 @@ def test_links_carry_the_whole_address(address):
     links = viewer_links(address).links
     assert source_of(links["vizarr"]) == [address]
     assert source_of(links["validator"]) == [address]
-    assert [layer["source"] for layer in layers_of(links["neuroglancer"])] == [f"zarr://{address}"]
+    assert {layer["source"] for layer in layers_of(links["neuroglancer"])} == {f"zarr://{address}"}
 
 
 @pytest.mark.parametrize("address", [BLASTOCYST, AWKWARD])
@@ -76,20 +77,45 @@ def test_links_as_they_are_sent():
     encoded = "https%3A%2F%2Flivingobjects.ebi.ac.uk%2Fidr%2Fzarr%2Fv0.4%2Fidr0062A%2F6001247.zarr"
     assert links["vizarr"] == f"https://biongff.github.io/vizarr/?source={encoded}"
     assert links["validator"] == f"https://ome.github.io/ome-ngff-validator/?source={encoded}"
-    assert links["neuroglancer"] == (
-        "https://neuroglancer-demo.appspot.com/#!%7B%22layers%22%3A%5B%7B%22type%22%3A%22image%22%2C"
-        "%22source%22%3A%22zarr%3A//https%3A//livingobjects.ebi.ac.uk/idr/zarr/v0.4/idr0062A/"
-        "6001247.zarr%22%2C%22name%22%3A%226001247.zarr%22%7D%5D%7D"
+    assert links["neuroglancer"].startswith(
+        "https://neuroglancer-demo.appspot.com/#!%7B%22layers%22:%5B%7B%22type%22:%22image%22,"
+        "%22source%22:%22zarr://https://livingobjects.ebi.ac.uk/idr/zarr/v0.4/idr0062A/6001247.zarr"
     )
+
+
+def test_neuroglancer_shows_the_planes_and_the_channels_of_a_registered_image():
+    """Left alone, it would look along T, Z and Y, and show everything black."""
+    state = neuroglancer.parse_url(viewer_links(6001247).links["neuroglancer"])
+    assert list(state.dimensions.names) == ["x", "y", "z"]
+    assert state.dimensions["z"].unit == "m"
+    assert state.dimensions["z"].scale == pytest.approx(0.500202734375e-6)
+    assert state.cross_section_scale == 253 / 400
+    assert [layer.name for layer in state.layers] == [
+        "LaminB1 of 6001247.zarr",
+        "DAPI of 6001247.zarr",
+    ]
+    shaders = [layer.shader for layer in state.layers]
+    assert "#FFFF00" in shaders[1] and "range=[0, 1500]" in shaders[1]
+    assert [list(layer.local_position) for layer in state.layers] == [[0], [1]]
+    assert state.layout.type == "4panel"
+    plane = neuroglancer.parse_url(viewer_links(9822152).links["neuroglancer"])
+    assert plane.layout.type == "xy" and plane.cross_section_scale == 144384 / 400
+
+
+@pytest.mark.parametrize("image_id", IMAGES)
+def test_what_is_known_of_a_registered_image_is_in_its_metadata_too(offline, image_id):
+    key = IMAGES[image_id].keys["offline"][-1]
+    image = open_multiscale(f"{offline}/idr/{key}")
+    assert state_of("a", "b", image_id) == state_of("a", "b", image)
 
 
 @pytest.mark.parametrize("address", [BLASTOCYST, AWKWARD])
 def test_neuroglancer_reads_its_state_from_the_link(address):
     """With the parser of its own package; `layers_of` reads plain JSON."""
     state = neuroglancer.parse_url(viewer_links(address).links["neuroglancer"])
-    (layer,) = state.layers
-    assert layer.type == "image"
-    assert [source.url for source in layer.source] == [f"zarr://{address}"]
+    for layer in state.layers:
+        assert layer.type == "image"
+        assert [source.url for source in layer.source] == [f"zarr://{address}"]
 
 
 def test_desktop_commands():
@@ -158,7 +184,7 @@ def test_an_image_of_the_stand_in_is_opened_where_it_is(offline, image_id):
     assert ways.public == viewer_links(image_id)
 
     # Neuroglancer reads no version before 0.4: it gets the copy that the stand-in holds, too.
-    (layer,) = layers_of(ways.links["neuroglancer"])
+    layer = layers_of(ways.links["neuroglancer"])[0]
     newer = layer["source"].removeprefix("zarr://")
     assert newer.startswith(f"{offline}/idr/zarr/v0.4/") and "synthetic" in layer["name"]
     with urllib.request.urlopen(f"{newer}/.zattrs", timeout=20) as answer:
@@ -169,9 +195,8 @@ def test_an_image_of_the_stand_in_is_opened_where_it_is(offline, image_id):
 def test_the_newer_copy_is_no_other_for_neuroglancer(offline):
     image = open_multiscale(f"{offline}/idr/zarr/v0.4/idr0062A/6001247.zarr")
     ways = viewer_links(image)
-    assert [layer["source"] for layer in layers_of(ways.links["neuroglancer"])] == [
-        f"zarr://{image.url}"
-    ]
+    sources = {layer["source"] for layer in layers_of(ways.links["neuroglancer"])}
+    assert sources == {f"zarr://{image.url}"}
     assert "copy" not in ways.notes["neuroglancer"]
     assert ways.public == viewer_links(6001247)
 
@@ -210,6 +235,13 @@ def test_labels_of_an_old_copy_have_no_link_to_neuroglancer(offline):
     ways = viewer_links(open_multiscale(6001247).label())
     assert "neuroglancer" not in ways.links and "before 0.4" in ways.notes["neuroglancer"]
     assert "Neuroglancer" in ways._repr_html_() and "neuroglancer: no link" in repr(ways)
+
+
+def test_labels_of_a_new_copy_are_a_segmentation(offline):
+    image = open_multiscale(f"{offline}/idr/zarr/v0.4/idr0062A/6001247.zarr")
+    link = viewer_links(image.label()).links["neuroglancer"]
+    (layer,) = neuroglancer.parse_url(link).layers
+    assert layer.type == "segmentation" and layer.source[0].url == f"zarr://{image.url}/labels/0"
 
 
 def test_a_folder_opens_in_programs_on_this_computer(tmp_path):

@@ -1,0 +1,93 @@
+"""What Neuroglancer is told so that it shows an image rather than black: a part of `links`.
+
+Its link holds its whole state as JSON. Left alone, Neuroglancer looks along the first three axes,
+T, Z and Y, and shows the whole range of a data type from black to white. So the state names the
+axes to look along, the zoom, and a layer for each channel with its colour and window.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .multiscale import Channel, Multiscale
+
+METRES = {"meter": 1.0, "millimeter": 1e-3, "micrometer": 1e-6, "nanometer": 1e-9, None: 1.0}
+SCREEN = 400  # pixels that the image shall fill at first, roughly
+
+
+class Axis(NamedTuple):
+    """One axis: how many pixels, how large, in which unit."""
+
+    size: int
+    scale: float = 1.0
+    unit: str | None = None
+
+
+def state_of(address: str, name: str, image: Multiscale | int | None) -> dict[str, Any]:
+    """Neuroglancer's state for an image, as it goes into a link.
+
+    Parameters
+    ----------
+    address : str
+        Where the image is; OME-Zarr 0.4 or newer.
+    name : str
+        What to call it.
+    image : Multiscale, int or None
+        The image, or its id if it is registered; without one the state says only where it is.
+    """
+    labels = isinstance(image, Multiscale) and image.title.startswith("labels of")
+    kind = "segmentation" if labels else "image"
+    layer: dict[str, Any] = {"type": kind, "source": f"zarr://{address}", "name": name}
+    if image is None:
+        return {"layers": [layer]}
+    axes, channels = _registered(image) if isinstance(image, int) else _opened(image)
+    layers = [layer]
+    if channels and "c" in axes:
+        layers = [_channel_layer(layer, n, channel) for n, channel in enumerate(channels)]
+    state: dict[str, Any] = {"layers": layers}
+    space = {axis: axes[axis] for axis in "xyz" if axis in axes}
+    if all(axis.unit in METRES for axis in space.values()):
+        state["dimensions"] = {
+            name: [axis.scale * METRES[axis.unit], "m" if axis.unit else ""]
+            for name, axis in space.items()
+        }
+        state["crossSectionScale"] = max(space["x"].size, space["y"].size) / SCREEN
+    if "z" not in axes or axes["z"].size == 1:
+        state["layout"] = "xy"
+    return state
+
+
+def _channel_layer(layer: dict[str, Any], number: int, channel: Channel) -> dict[str, Any]:
+    """A layer that adds one channel, in its colour and window, to those below."""
+    window = "range=[{:g}, {:g}]".format(*channel.window) if channel.window else ""
+    shader = (
+        f"#uicontrol invlerp window({window})\n"
+        f'#uicontrol vec3 color color(default="#{channel.color}")\n'
+        "void main() { emitRGB(color * window()); }"
+    )
+    name = f"{channel.label} of {layer['name']}"
+    shown = {"localPosition": [number], "shader": shader, "blend": "additive", "opacity": 1}
+    return {**layer, "name": name, **shown}
+
+
+def _opened(image: Multiscale) -> tuple[dict[str, Axis], list[Channel]]:
+    """Axes and channels of an image in hand, from its metadata."""
+    axes: dict[str, Axis] = {}
+    shape, scales = image.arrays[0].shape, image.scales[0]
+    for name, size, scale, unit in zip(image.axes, shape, scales, image.units, strict=True):
+        axes[name] = Axis(size, scale, unit)
+    return axes, image.channels
+
+
+def _registered(image_id: int) -> tuple[dict[str, Axis], list[Channel]]:
+    """The same of the version 0.4 copy of a registered image, without asking for it."""
+    from .offline.catalogue import IMAGES
+
+    image = next(image for image in IMAGES if image.image_id == image_id)
+    sizes = dict(zip("tczyx", (*image.tcz, *image.levels[0]), strict=True))
+    axes = {name: Axis(size) for name, size in sizes.items()}
+    for name, scale, unit in zip("zyx", image.scale, image.units, strict=True):
+        axes[name] = axes[name]._replace(scale=scale, unit=unit)
+    windows = [(c["window"]["start"], c["window"]["end"]) for c in image.channels]
+    named = zip(image.channels, windows, strict=True)
+    return axes, [Channel(c["label"], c["color"], window) for c, window in named]
