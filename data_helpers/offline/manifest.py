@@ -126,7 +126,7 @@ def read_manifest(folder: str | Path, *, unfinished: bool = False) -> Manifest:
             try:
                 entry = json.loads(text)
             except ValueError:
-                if unfinished and number == len(lines):
+                if not manifest.complete and number == len(lines):
                     break
                 raise
             key = entry.pop("key")

@@ -28,6 +28,8 @@ class MisbehavingServer:
         Address of the server.
     asked : list of str
         Keys of all requests so far, in order.
+    methods : list of tuple of str
+        The same with the method before each key.
     ranges : bool
         Whether ``Range`` headers are obeyed.
     missing_status : int
@@ -37,6 +39,7 @@ class MisbehavingServer:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.asked = []
+        self.methods = []
         self.ranges = True
         self.missing_status = 404
         self.stopping = threading.Event()
@@ -89,6 +92,7 @@ class AnswerOne(BaseHTTPRequestHandler):
     def do_GET(self):
         server, key = self.server_, unquote(urlsplit(self.path).path.lstrip("/"))
         server.asked.append(key)
+        server.methods.append((self.command, key))
         path = server.folder / key
         content = path.read_bytes() if path.is_file() else None
         fault = server.next_fault(key)
@@ -102,6 +106,8 @@ class AnswerOne(BaseHTTPRequestHandler):
             self.send_part(content)
         else:
             self.send(content)
+
+    do_HEAD = do_GET
 
     def send_part(self, content):
         first, last = self.headers["Range"].removeprefix("bytes=").split("-")
@@ -120,7 +126,8 @@ class AnswerOne(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
         self.wfile.flush()
 
     def log_message(self, *args):
