@@ -7,7 +7,8 @@ A solution is an ordinary notebook; the tags of its cells say what becomes of th
 
 ``exercise``       what stands right of an ``=``, and what a ``return`` computes, becomes ``...``
 ``solution-only``  left out of the exercise
-``picture``        its figure is saved as the picture to aim for, in notebooks/figures/
+``picture``        its figure is saved as the picture to aim for, in notebooks/figures/, also out of
+                   the notebooks that are no exercises
 
 Outputs are cleared from the first blank on.
 """
@@ -111,12 +112,15 @@ def picture_to_aim_for(solution: NotebookNode) -> bytes:
 def made_files() -> dict[Path, bytes]:
     """Every file this tool makes, with its content."""
     files = {}
-    for path in sorted((NOTEBOOKS / "solutions").glob("*.ipynb")):
-        solution = nbformat.read(path, as_version=4)
-        exercise = nbformat.writes(make_exercise(solution, path.name)) + "\n"
-        files[NOTEBOOKS / path.name] = exercise.encode()
+    solutions = sorted((NOTEBOOKS / "solutions").glob("*.ipynb"))
+    made = {path.name for path in solutions}
+    for path in [p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if p.name not in made] + solutions:
+        notebook = nbformat.read(path, as_version=4)
+        if path in solutions:
+            exercise = nbformat.writes(make_exercise(notebook, path.name)) + "\n"
+            files[NOTEBOOKS / path.name] = exercise.encode()
         picture = NOTEBOOKS / "figures" / f"{path.stem.split('_')[0]}_picture_to_aim_for.png"
-        files[picture] = picture_to_aim_for(solution)
+        files[picture] = picture_to_aim_for(notebook)
     return files
 
 
