@@ -68,7 +68,7 @@ def test_real_pictures_are_called_by_their_source():
     real = notebook()
     real.cells[1].outputs = [said("Source: uk1s3, real IDR images from https://x.org.\n")]
     top = build_site.notebook_page(real, EXERCISE).cells[0].source
-    assert "Pictures: **uk1s3, real IDR images from https://x.org**." in top
+    assert "Pictures: **uk1s3, real IDR images from https://x.org**, except those" in top
 
 
 def test_a_notebook_that_does_not_name_its_source_stops_the_build():

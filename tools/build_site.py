@@ -157,7 +157,8 @@ def source_of_pictures(notebook: NotebookNode, page: str) -> str:
             if line.startswith("Source: "):
                 if "synthetic" in line:
                     return "Pictures: **synthetic stand-in**, imitations that the course paints."
-                return f"Pictures: **{line.removeprefix('Source: ').rstrip('.')}**."
+                source = line.removeprefix("Source: ").rstrip(".")
+                return f"Pictures: **{source}**, except those called synthetic."
     raise SiteError(f"{page} prints no 'Source: ...' line: run current_source() in its first cells")
 
 
@@ -254,7 +255,8 @@ def executed_copy(folder: Path) -> Path:
     """Run a copy of every notebook, on real images where possible; return the copies' folder.
 
     A notebook that fails on the public endpoint is run on the stand-in; its page says so. Exercises
-    and their pictures to aim for are made anew from the executed solutions.
+    are made anew from the executed solutions. The pictures to aim for stay the committed ones: the
+    text below each says that it is synthetic.
     """
     from tools import make_exercises, refresh_notebooks
 
@@ -277,7 +279,8 @@ def executed_copy(folder: Path) -> Path:
             raise SiteError(f"{path.name} fails on the stand-in, too: see above")
     make_exercises.NOTEBOOKS = folder
     for path, content in make_exercises.made_files().items():
-        path.write_bytes(content)
+        if path.suffix == ".ipynb":
+            path.write_bytes(content)
     return folder
 
 
