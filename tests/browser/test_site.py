@@ -7,7 +7,6 @@ switched off. In the dark, only the rules about colours run again, since nothing
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -22,13 +21,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import ms, new_context, watch
+from tests.browser.wire.npm import install
 from tools import build_site
 
 # One process builds and visits the pages for all tests; the first test takes that time.
 pytestmark = [pytest.mark.xdist_group("site"), pytest.mark.timeout(300)]
 
-MODULES = [Path(__file__).parent / "wire" / "node_modules"]
-MODULES += [Path(p) for p in os.environ.get("NODE_PATH", "").split(os.pathsep) if p]
 NOTEBOOK = "notebooks/03_segment_in_parallel.html"
 SOLUTION = "notebooks/solutions/03_segment_in_parallel.html"
 SMALL = {"width": 320, "height": 256}  # what is left of 1280 by 1024 at 400 %
@@ -83,11 +81,7 @@ def address(site: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def axe() -> str:
     """The program that looks for barriers."""
-    found = [folder / "axe-core" / "axe.min.js" for folder in MODULES]
-    found = [path for path in found if path.exists()]
-    if not found:
-        pytest.skip("NOT CHECKED: axe-core is not installed (npm ci in tests/browser/wire)")
-    return found[0].read_text(encoding="utf-8")
+    return (install() / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
 @dataclass
