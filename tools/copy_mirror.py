@@ -319,7 +319,7 @@ async def copy(
         with open(folder / FILE, "a", encoding="utf-8", newline="\n") as journal:
             for key, (data, etag) in plan.documents.items():
                 manifest.objects[key] = store(folder, key, data, etag, journal)
-            with tqdm(total=sum(sizes.values()), unit="B", unit_scale=True) as bar:
+            with tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, disable=None) as bar:
 
                 async def fetch(key: str) -> None:
                     data, etag = await whole_chunk(endpoint, key, sizes[key], plan.chunks[key])
