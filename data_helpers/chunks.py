@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from types import EllipsisType
 from typing import Any, cast
 
 import numpy as np
 import zarr
-from zarr.core.sync import sync
 from zarr.storage import StorePath
 
 from .errors import ChunkError, MalformedMetadataError, OmeZarrError
 from .lazy import LazyLevel, lazy_level
 from .store import CONCURRENCY, CarefulStore, blosc_problem, one_line
+from .waiting import begin, finish
 
 SLAB_CHUNKS = CONCURRENCY
 """Chunks fetched together by `StoredArray.read_all`, between two steps of its progress."""
@@ -85,8 +87,19 @@ class StoredArray:
         AccessDeniedError
             The endpoint denies access to a chunk.
         """
+        return self._finish(selection, self._begin(selection))
+
+    def _begin(self, selection: Any) -> Future[Any]:
+        """Start to read a selection."""
+        parts = selection if isinstance(selection, tuple) else (selection,)
+        if all(isinstance(part, int | np.integer | slice | EllipsisType) for part in parts):
+            return begin(self._array.async_array.getitem(selection))
+        return begin(asyncio.to_thread(self._array.__getitem__, selection))  # lists, masks
+
+    def _finish(self, selection: Any, reading: Future[Any]) -> np.ndarray:
+        """Wait for the pixels of a selection; if they cannot be read, say which chunk is why."""
         try:
-            return self._read(selection)
+            return np.asarray(finish(reading))
         except (IndexError, MemoryError):
             raise
         except OmeZarrError as error:  # says it all: leave out the calls in between
@@ -105,7 +118,7 @@ class StoredArray:
             ) from None
 
     def _read(self, selection: Any) -> np.ndarray:
-        return np.asarray(self._array[selection])
+        return np.asarray(finish(self._begin(selection)))
 
     def lazy(self) -> LazyLevel:
         """The level as a lazy Dask array, one block per chunk; reads nothing."""
@@ -130,7 +143,7 @@ class StoredArray:
             As for indexing.
         """
         try:
-            return sync(self._read_rows(chunks))
+            return finish(begin(self._read_rows(chunks)))
         except OmeZarrError as error:  # names the chunk that could not be fetched
             raise error.with_traceback(None) from None
         except Exception:  # a decoder failed: read one by one, which names the chunk
@@ -163,14 +176,23 @@ class StoredArray:
             Called after each slab with the number of chunks it held.
         """
         pixels = np.empty(self.shape, self.dtype)
+        begun: deque[tuple[tuple[slice, ...], Future[Any]]] = deque()
 
-        def fill(slab: tuple[slice, ...]) -> int:
-            pixels[slab] = self[slab]
-            return len(list(self._chunks_of(slab, self.chunks)))
+        def fill() -> None:
+            slab, future = begun.popleft()
+            pixels[slab] = self._finish(slab, future)
+            progress(len(list(self._chunks_of(slab, self.chunks))))
 
-        with ThreadPoolExecutor(2) as pool:  # while one slab is decoded, the next is fetched
-            for chunks in pool.map(fill, self._slabs()):
-                progress(chunks)
+        try:
+            for slab in self._slabs():
+                begun.append((slab, self._begin(slab)))
+                if len(begun) == 2:  # while one slab is decoded, the next is fetched
+                    fill()
+            while begun:
+                fill()
+        finally:  # an error, or an interrupt
+            for _, future in begun:
+                future.cancel()
         return pixels
 
     def _slabs(self) -> Iterator[tuple[slice, ...]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+import signal
+from typing import TYPE_CHECKING, Any
 
 import dask
 
@@ -55,7 +56,16 @@ def connect_cluster(n_workers: int | None = None) -> Client:
         silence_logs=logging.ERROR,  # a worker that is replaced is no news
         dashboard_address="127.0.0.1:0",  # any free port, so that two notebooks do not clash
         timeout=CONNECT_SECONDS,
+        preload=[__name__],  # each new worker calls dask_setup, below
     )
+
+
+def dask_setup(worker: Any) -> None:
+    """Let a worker ignore the stop button, which the system reports to it, too.
+
+    The notebook takes its tasks back; without this, the worker would end, and be started anew.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _link_through_jupyterhub() -> None:

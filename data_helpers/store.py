@@ -32,7 +32,6 @@ from zarr.abc.store import (
     SuffixByteRequest,
 )
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
-from zarr.core.sync import sync
 
 from .cache import Shelf
 from .errors import (
@@ -44,6 +43,7 @@ from .errors import (
     OmeZarrError,
 )
 from .meter import Request, counted, join_spools, spools_to_carry
+from .waiting import begin, finish
 
 CONCURRENCY = 64
 """Requests that a process has in flight at most, however many threads read; the rest wait."""
@@ -264,7 +264,7 @@ class CarefulStore(Store):
             No usable answer for one of the keys.
         """
         keys = list(keys)
-        answers = sync(self._fetch_all(keys))
+        answers = finish(begin(self._fetch_all(keys)))
         documents, denied = {}, []
         for key, answer in zip(keys, answers, strict=True):
             if isinstance(answer, AccessDeniedError):

@@ -1,0 +1,60 @@
+"""Wait for requests in such a way that the stop button of a notebook stops them, too.
+
+Requests run in a thread of Zarr's own, while the thread that asked for pixels waits. When Zarr's
+own way of waiting is interrupted, the requests go on, hundreds of them, and hold up what the next
+cell asks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from concurrent.futures import CancelledError, Future
+from typing import Any, TypeVar
+
+from dask.callbacks import Callback
+from zarr.core.sync import _get_loop
+
+T = TypeVar("T")
+
+STEP_SECONDS = 0.2
+"""How often a thread that waits looks up: on Windows, nothing interrupts it in between."""
+
+_awaited: set[Future[Any]] = set()
+
+
+def begin(requests: Coroutine[Any, Any, T]) -> Future[T]:
+    """Start requests, and return at once."""
+    return asyncio.run_coroutine_threadsafe(requests, _get_loop())
+
+
+def finish(future: Future[T]) -> T:
+    """Wait for requests that were begun, and return their result; an interrupt cancels them."""
+    _awaited.add(future)
+    try:
+        while True:
+            try:
+                return future.result(STEP_SECONDS)
+            except CancelledError:  # an interrupt stopped it, in this thread or in another
+                raise KeyboardInterrupt from None
+            except TimeoutError:
+                if future.done():  # not a step, but what the requests raised
+                    raise
+    except BaseException:
+        future.cancel()
+        raise
+    finally:
+        _awaited.discard(future)
+
+
+class _StopThreads(Callback):
+    """When Dask is interrupted, stop what its threads wait for: only the main thread is told."""
+
+    def _finish(self, dsk: Any, state: Any, errored: bool) -> None:
+        if isinstance(sys.exc_info()[1], KeyboardInterrupt):
+            for future in list(_awaited):
+                future.cancel()
+
+
+_StopThreads().register()
