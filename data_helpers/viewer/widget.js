@@ -316,15 +316,16 @@ function render({ model, el }) {
 
   function report() {
     const { level, wanted, missing, drawn, errors } = shown;
-    const waiting = missing.length - [...missing].filter((t) => failed.has(keyOf(shown.lookKey, level, ...t))).length;
-    const state = waiting ? "loading" : errors.size ? "error" : "ready";
+    const failing = missing.filter((tile) => failed.has(keyOf(shown.lookKey, level, ...tile))).length;
+    const waiting = missing.length - failing;
+    const state = failing ? "error" : waiting ? "loading" : "ready";
     const path = levels[level].path;
     Object.assign(root.dataset, { state, level: path, tiles: drawn, received, centre: `${Math.round(view.y)},${Math.round(view.x)}`, error: [...errors][0] ?? "" });
     let text = `Level ${path} of ${levels.length} (0 is the finest), ${drawn} of ${wanted.length} tiles`;
     if (waiting && quiet) text += "; waiting for the kernel, which may be busy with a cell, or for the network";
     if (status.textContent !== text) status.textContent = text;
-    const more = errors.size > 1 ? ` (${errors.size} tiles fail, this is the first.)` : "";
-    const why = errors.size ? `${[...errors][0]}${more} The viewer asks again by itself.` : received ? "" : facts.trouble;
+    const count = failing === 1 ? "1 tile is" : `${failing} tiles are`;
+    const why = failing ? `${count} missing; the viewer asks again by itself. ${[...errors][0]}` : received ? "" : facts.trouble;
     if (trouble.textContent !== why) trouble.textContent = why;
     const { length, text: label } = scaleBar(facts.micrometres, facts.unknown, view.zoom);
     bar.textContent = label;
