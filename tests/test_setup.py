@@ -129,6 +129,18 @@ def test_lab_installs_the_lean_lock_with_hashes_from_wheels(run, steps, tmp_path
     assert not (tmp_path / ".venv-test").exists()
 
 
+def test_a_kit_installs_from_its_wheelhouse_and_asks_nobody(run, steps, tmp_path, capsys):
+    (tmp_path / "wheelhouse").mkdir()
+    (tmp_path / "wheelhouse" / "targets.txt").write_text("linux-x86_64, Python 3.12\n")
+    run.ensure("lab")
+    assert f"--no-index --find-links {tmp_path / 'wheelhouse'}" in steps[1]
+    assert "--require-hashes" in steps[1]
+    assert "wheelhouse/: linux-x86_64, Python 3.12" in capsys.readouterr().out
+    steps.clear()
+    run.ensure("test")  # its packages are not in a kit
+    assert "--no-index" not in steps[1]
+
+
 def test_a_finished_environment_is_left_alone(run, steps):
     run.ensure("lab")
     steps.clear()
@@ -259,6 +271,37 @@ def test_a_home_that_cannot_be_written_is_replaced(run, monkeypatch, tmp_path):
     assert run.child_environment()["HOME"] == str(tmp_path / ".home")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert run.child_environment()["HOME"] == str(tmp_path)
+
+
+def test_a_kit_reads_its_mirror_unless_the_user_says_otherwise(run, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("OME_ZARR_SOURCE", "")
+    run.find_mirror()
+    assert os.environ["OME_ZARR_SOURCE"] == ""
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / "mirror.jsonl").touch()
+    run.find_mirror()
+    assert os.environ["OME_ZARR_SOURCE"] == str(tmp_path / "mirror")
+    assert "Images come from mirror/" in capsys.readouterr().out
+    monkeypatch.setenv("OME_ZARR_SOURCE", "offline")
+    run.find_mirror()
+    assert os.environ["OME_ZARR_SOURCE"] == "offline"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OME_ZARR_SOURCE", "mirror")  # notebooks run in another folder
+    run.find_mirror()
+    assert os.environ["OME_ZARR_SOURCE"] == str(tmp_path / "mirror")
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_check_makes_no_environment(run, monkeypatch, tmp_path, ready):
+    commands = []
+    monkeypatch.setattr(run, "hand_over", lambda command: commands.append(command) or 0)
+    monkeypatch.setattr(run, "is_ready", lambda folder, stamp: ready)
+    assert run.main(["check"]) == 0
+    [command] = commands
+    assert command[0] == (str(run.venv_python(tmp_path / ".venv")) if ready else sys.executable)
+    assert command[1].endswith("check_computer.py")
+    assert ("--no-environment" in command) is not ready
+    assert not (tmp_path / ".venv").exists()
 
 
 # --- commands -----------------------------------------------------------------------------------
