@@ -42,10 +42,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=group)  # those without a group stay as they are
 
 
-def group(item: pytest.Item) -> str:
-    """Name of the notebook that a test opens, if any: it stays open for the next test."""
+def group(item: pytest.Item) -> tuple[str, bool]:
+    """Name of the notebook that a test opens, if any; those that type into it come last."""
     mark = item.get_closest_marker("xdist_group")
-    return mark.args[0] if mark else ""
+    return mark.args[0] if mark else "", item.path.name == "test_exercises.py"
 
 
 @pytest.fixture(scope="session")
@@ -136,13 +136,17 @@ class Opened:
             self.page.goto(f"{self.lab.url}/lab", timeout=ms(120))
             self.page.wait_for_function("() => window.jupyterapp", timeout=ms(60))
             self.page.evaluate("() => window.jupyterapp.restored")
-        if self.notebook:
-            self.notebook.close()
-            self.notebook = None
+        self.close()
         self.page.set_viewport_size(WIDE)
         self.errors.clear()
         self.notebook = Notebook(self.page, name, PATIENCE)
         return self.notebook
+
+    def close(self) -> None:
+        """Close the notebook that is open, so that the next test has it fresh."""
+        if self.notebook:
+            self.notebook.close()
+        self.notebook = None
 
 
 @pytest.fixture(scope="session")

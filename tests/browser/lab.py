@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +45,17 @@ RAN_AGAIN = """([index, before]) => {
     const count = window.jupyterapp.shell.currentWidget.content.widgets[index].model.executionCount
     return count && count !== before
 }"""
-OPEN = """async (path) => {
-    const panel = await window.jupyterapp.commands.execute("docmanager:open", {path})
-    await panel.context.ready; await panel.sessionContext.ready; await panel.revealed
-}"""
-CLOSE = """async () => {
+OPEN = "(path) => { window.jupyterapp.commands.execute('docmanager:open', {path}) }"
+IS_OPEN = """(path) => {
     const panel = window.jupyterapp.shell.currentWidget
-    await panel.sessionContext.shutdown()
-    panel.dispose()
+    return panel?.context?.path === path && panel.context.isReady && panel.sessionContext.isReady
+        && panel.content.widgets.length === panel.model.cells.length
 }"""
+CLOSE = """() => {
+    const panel = window.jupyterapp.shell.currentWidget
+    panel.sessionContext.shutdown().finally(() => panel.dispose())
+}"""
+CLOSED = "() => !document.querySelector('.jp-NotebookPanel')"
 
 
 class Lab:
@@ -83,6 +86,13 @@ class Lab:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
         nbformat.write(notebook, path)
+
+    def add(self, name: str, cells: Iterable[str]) -> None:
+        """Put a notebook of these code cells beside the others."""
+        notebook = nbformat.v4.new_notebook()
+        notebook.cells = [nbformat.v4.new_code_cell(source) for source in cells]
+        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+        self.write(self.folder / "home/notebooks" / name, notebook)
 
     def start(self, port: int) -> subprocess.Popen[bytes]:
         own = {f"JUPYTER_{n}_DIR": str(self.folder / n.lower()) for n in ("CONFIG", "DATA")}
@@ -130,6 +140,7 @@ class Notebook:
         self.page, self.name, self.patience = page, name, patience
         self.panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
         page.evaluate(OPEN, f"notebooks/{name}")
+        self.wait_for(IS_OPEN, f"notebooks/{name}", 90)
         self.wait(90)
 
     def ms(self, seconds: float) -> float:
@@ -208,6 +219,7 @@ class Notebook:
     def close(self) -> None:
         """Close the notebook without saving it, and end its kernel."""
         self.page.evaluate(CLOSE)
+        self.wait_for(CLOSED)
 
 
 def text_of(outputs: list[dict[str, Any]]) -> str:

@@ -73,6 +73,7 @@ def test_wrong_then_hint_then_right(name: str, lab: Opened) -> None:
         assert all(line.startswith("Correct: ") for line in said.splitlines()), said
         assert notebook.cell(check).get_by_text("Correct: ").first.is_visible()
     assert lab.errors == []
+    lab.close()
 
 
 def errors_in(cell: dict) -> list[str]:

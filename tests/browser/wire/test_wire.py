@@ -1,0 +1,245 @@
+"""The stand-in as a page of another origin sees it: what Vizarr and its kin are built on reads it.
+
+zarrita and ome-zarr.js come from npm, Neuroglancer's client from its Python package. Nothing here
+asks for anything outside this computer.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import neuroglancer
+import numpy as np
+import PIL.Image
+import pytest
+from playwright.sync_api import Browser, Error, Page
+
+from data_helpers import Multiscale, open_multiscale, viewer_links
+from data_helpers.offline import server
+from data_helpers.offline.catalogue import build_catalogue
+
+from ..conftest import FLAGS, PATIENCE, ms, new_context, watch
+from .npm import HERE, install
+
+pytestmark = [pytest.mark.xdist_group("wire"), pytest.mark.timeout(240)]
+
+V01, V04 = "zarr/v0.1", "zarr/v0.4"
+BLASTOCYST = f"{V04}/idr0062A/6001247.zarr"
+ORGANOID = f"{V04}/idr0083A/9822152.zarr"
+# Where there is no graphics card, Chromium draws in software, if it is told that it may.
+WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {".js": "text/javascript"}
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """A web site on a port of its own, so another origin than the stand-in."""
+    install()
+    pages = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(HERE)))
+    threading.Thread(target=pages.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{pages.server_port}"
+    pages.shutdown()
+    pages.server_close()
+
+
+@pytest.fixture(scope="module")
+def viewer_page(browser: Browser, site: str) -> Iterator[Page]:
+    """The page of that site, with zarrita and ome-zarr.js loaded."""
+    context = new_context(browser)
+    page = context.new_page()
+    page.goto(f"{site}/wire.html", timeout=ms(30))
+    page.wait_for_function("() => window.wire", timeout=ms(30))
+    yield page
+    context.close()
+
+
+def call(page: Page, function: str, *arguments: Any) -> dict[str, Any]:
+    """Call a function of wire.js; arrays arrive as NumPy arrays."""
+    found = page.evaluate("([name, ...rest]) => window.wire[name](...rest)", [function, *arguments])
+    if "pixels" in found:
+        dtype = np.dtype(found.get("dtype", "uint8"))
+        pixels = np.frombuffer(base64.b64decode(found["pixels"]), dtype)
+        found["pixels"] = pixels.reshape(found["shape"])
+    return dict(found)
+
+
+# zarrita
+
+
+@pytest.mark.parametrize(
+    ("key", "path", "plane"),
+    [
+        (f"{V01}/6001247.zarr", "0", (0, 1, 128)),
+        (BLASTOCYST, "1", (0, 0, 200)),
+        (BLASTOCYST, "labels/0/1", (0, 0, 128)),
+        (f"{V01}/9822152.zarr", "10", (0, 0, 0)),
+        (ORGANOID, "9", (0, 0, 0)),  # stored big-endian
+    ],
+)
+def test_zarrita_reads_the_same_pixels(offline, viewer_page, key, path, plane):
+    image = open_multiscale(f"{offline}/idr/{key}")
+    name, _, level = path.rpartition("/")
+    expected = (image.label() if name else image).array(level)[plane]
+    assert expected.std() > 0
+    found = call(viewer_page, "read", f"{image.url}/{path}", [*plane, None, None])
+    np.testing.assert_array_equal(found["pixels"], expected)
+    assert found["pixels"].dtype == expected.dtype.newbyteorder("=")
+
+
+# ome-zarr.js
+
+
+def colours(image: Multiscale, level: int) -> np.ndarray:
+    """The plane to show first, (y, x, rgb) from 0 to 1: each channel in its colour and window."""
+    picture = np.zeros((*image.arrays[level].shape[-2:], 3))
+    for number, channel in enumerate(image.channels):
+        plane = image.arrays[level][image.default("t"), number, image.default("z")]
+        assert channel.window
+        low, high = channel.window
+        colour = np.frombuffer(bytes.fromhex(channel.color), "u1") / 255
+        picture += np.clip((plane - low) / (high - low), 0, 1)[..., None] * colour
+    return picture.clip(0, 1)
+
+
+def likeness(found: np.ndarray, expected: np.ndarray) -> float:
+    """Correlation of two pictures, over all pixels and colours."""
+    assert expected.std() > 0.05
+    return float(np.corrcoef(found.ravel(), expected.ravel())[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("key", "size", "level"),
+    [(f"{V01}/6001247.zarr", 300, 0), (BLASTOCYST, 300, 0), (ORGANOID, 100, 10)],
+)
+def test_ome_zarr_js_draws_the_image(offline, viewer_page, screenshots, key, size, level):
+    image = open_multiscale(f"{offline}/idr/{key}")
+    found = call(viewer_page, "draw", image.url, size)["pixels"]
+    expected = colours(image, level)
+    assert found.shape[:2] == expected.shape[:2]
+    assert likeness(found[..., :3], expected) > 0.93
+    name = key.replace("/", "_")
+    viewer_page.locator("canvas").screenshot(path=screenshots / f"wire_ome_zarr_js_{name}.png")
+
+
+# Cross-origin rules
+
+
+class Forgetful(server.S3App):
+    """The stand-in as many servers are: an answer that is an error lacks the CORS headers."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                message["headers"].append((b"access-control-allow-origin", b"*"))
+            await send(message)
+
+        await super().__call__(scope, receive, with_headers)
+
+
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(server, "CORS_HEADERS", {})
+    running = server.OfflineThread(app=Forgetful(build_catalogue()))
+    yield running.endpoint
+    running.stop()
+
+
+def test_a_page_sees_that_something_is_missing(offline, viewer_page):
+    ask = partial(call, viewer_page, "ask")
+    assert ask(f"{offline}/idr/missing")["status"] == 404
+    assert ask(f"{offline}/other/missing")["status"] == 404
+    assert ask(f"{offline}/idr/missing", {"method": "POST"})["status"] == 405
+    chunk = f"{offline}/idr/{BLASTOCYST}/2/0/0/9/0/0"
+    assert ask(chunk, {"headers": {"Range": "bytes=99999999-"}})["status"] == 416
+    part = ask(chunk, {"headers": {"Range": "bytes=0-9"}})
+    assert part["status"] == 206
+    assert part["headers"]["content-range"].startswith("bytes 0-9/")
+    assert {"etag", "content-length", "accept-ranges"} <= part["headers"].keys()
+
+
+def test_without_the_header_missing_looks_like_a_broken_network(forgetful, viewer_page):
+    """zarrita looks for Zarr 3 first: that this is missing must not be a failure."""
+    ask = partial(call, viewer_page, "ask")
+    assert ask(f"{forgetful}/idr/{BLASTOCYST}/.zattrs")["status"] == 200
+    assert "Failed to fetch" in ask(f"{forgetful}/idr/missing")["failure"]
+    with pytest.raises(Error, match="Failed to fetch"):
+        call(viewer_page, "read", f"{forgetful}/idr/{BLASTOCYST}/2", [0, 0, 9, None, None])
+
+
+# Neuroglancer
+
+
+@pytest.fixture(scope="module")
+def webgl_page(browser: Browser, chromium: str) -> Iterator[Page]:
+    """A page of a Chromium that may draw with WebGL in software."""
+    flags = [*FLAGS, *WEBGL]
+    running = browser.browser_type.launch(executable_path=chromium, args=flags, timeout=ms(60))
+    yield new_context(running, viewport={"width": 500, "height": 400}).new_page()
+    running.close()
+
+
+@pytest.mark.parametrize(("key", "level"), [(BLASTOCYST, 0), (ORGANOID, 8)])
+def test_neuroglancer_shows_what_the_link_says(offline, webgl_page, screenshots, key, level):
+    """With the state of the link; its client needs nothing from elsewhere."""
+    image = open_multiscale(f"{offline}/idr/{key}")
+    title = key.replace("/", "_")
+    state = neuroglancer.parse_url(viewer_links(image).links["neuroglancer"])
+    state.layout, state.prefetch = "xy", False  # one plane, and no other beforehand
+    state.show_axis_lines = state.show_scale_bar = state.show_default_annotations = False
+    neuroglancer.set_server_bind_address("127.0.0.1")
+    viewer = neuroglancer.Viewer()
+    viewer.set_state(state)
+
+    errors, asked = watch(webgl_page), []
+    webgl_page.on("request", lambda request: asked.append(request.url))
+    webgl_page.goto(viewer.get_viewer_url(), timeout=ms(60))
+    panel = webgl_page.locator(".neuroglancer-rendered-data-panel")
+    colour, alike, tries = colours(image, level), 0.0, 0
+    while alike < 0.95 and tries < 40 * PATIENCE:  # chunks arrive one after the other
+        webgl_page.wait_for_timeout(500)
+        seen = np.asarray(PIL.Image.open(io.BytesIO(panel.screenshot())).convert("RGB"))
+        expected = seen_at(colour, image, seen.shape[:2], state.cross_section_scale)
+        alike, tries = likeness(seen, expected), tries + 1
+    webgl_page.screenshot(path=screenshots / f"wire_neuroglancer_{title}.png")
+    assert alike >= 0.95
+    webgl_page.goto("about:blank")  # it would go on drawing
+    hosts = {urlsplit(url).hostname for url in asked if url.startswith("http")}
+    assert hosts == {"127.0.0.1"} and any("/idr/" in url for url in asked)
+    assert [error for error in errors if not is_looked_for_in_vain(error)] == []
+
+
+def seen_at(
+    picture: np.ndarray, image: Multiscale, window: tuple[int, int], scale: float
+) -> np.ndarray:
+    """A level as a window of (height, width) shows it, centred; grey outside of the image."""
+    rows, inside_y = seen_along(image.arrays[0].shape[-2], picture.shape[0], window[0], scale)
+    columns, inside_x = seen_along(image.arrays[0].shape[-1], picture.shape[1], window[1], scale)
+    inside = inside_y[:, None, None] & inside_x[None, :, None]
+    return np.where(inside, picture[rows[:, None], columns], 0.5)
+
+
+def seen_along(full: int, size: int, window: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """For each screen pixel along an axis the pixel of a level, and whether it is inside."""
+    place = full / 2 + (np.arange(window) + 0.5 - window / 2) * scale
+    inside = (place >= 0) & (place < full)
+    return (place * size / full).astype(int).clip(0, size - 1), inside
+
+
+def is_looked_for_in_vain(error: str) -> bool:
+    """Whether the console tells of a document that Neuroglancer looks for but need not find."""
+    missing = r"/\.zarray|/zarr\.json|/\d+/\.zattrs|/favicon\.ico"
+    return "status of 404" in error and bool(re.search(rf"({missing})\)$", error))
