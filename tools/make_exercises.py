@@ -1,6 +1,6 @@
 """Make the exercise notebooks from their solutions, so that the two never drift apart.
 
-    python tools/make_exercises.py           write notebooks/03_... and 04_..., and their pictures
+    python tools/make_exercises.py           write the exercises, and the pictures to aim for
     python tools/make_exercises.py --check   compare only; ends with 1 if anything differs
 
 A solution is an ordinary notebook; the tags of its cells say what becomes of them:
