@@ -40,6 +40,16 @@ def worker():
         yield pool
 
 
+@pytest.fixture(scope="module")
+def client():
+    """A Dask cluster of two threads, for tests that need no other processes."""
+    from distributed import Client
+
+    options = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    with Client(processes=False, timeout=30, **options) as client:
+        yield client
+
+
 @pytest.fixture
 def asked(monkeypatch):
     """What the store asks for from here on: addresses, each with "found" or the error's name."""

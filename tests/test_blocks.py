@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
-from distributed import Client
 from skimage.measure import label, regionprops_table
 from support.images import axes, scales, write_v2
 from zarr.storage import FsspecStore
@@ -63,14 +62,6 @@ def volume(tmp_path_factory, pixels):
     return write_volume(tmp_path_factory.mktemp("volume"), pixels)
 
 
-@pytest.fixture(scope="module")
-def client():
-    with Client(
-        processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None, timeout=30
-    ) as client:
-        yield client
-
-
 def parts(run):
     """The measurements of all blocks that are done."""
     return pd.concat([pd.read_parquet(file) for file in Path(run.results, "parts").iterdir()])
@@ -113,6 +104,19 @@ def test_merged_labels_are_those_of_the_whole_volume(tmp_path, volume, pixels, c
         assert objects[column].tolist() == truth[f"bbox-{number}"].tolist()
     assert objects["blocks"].max() >= 4
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out" / "objects.parquet"), objects)
+
+
+def test_a_bar_counts_blocks_and_joins(tmp_path, volume, client, capsys):
+    run = BlockRun(tmp_path / "out", volume, segment, c=1, **SEVERAL, **LEVEL)
+    run.compute(client, run.blocks[:8])
+    run.compute(client, [])  # nothing to do, nothing to show
+    bar = capsys.readouterr().out.split("\r")
+    assert bar[-1] == f"Blocks |{'#' * 44}| 8 of 8\n" and "0 of 8" in bar[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run.finish(client)
+    faces = 5 + 5  # within and between rows of 3, 3 and 2 blocks
+    assert capsys.readouterr().out.endswith(f"| {faces + 8} of {faces + 8}\n")
 
 
 def test_unmerged_labels_are_cut_at_the_seams(tmp_path, volume, pixels, client):

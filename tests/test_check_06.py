@@ -1,16 +1,13 @@
 """The checks of notebook 06: right answers pass, wrong ones get their hint, none raises."""
 
-import contextlib
-import io
 import math
 
 import numpy as np
 import pandas as pd
-import pytest
 from dask import delayed
-from distributed import Client
 from skimage.filters import gaussian, threshold_otsu
 from skimage.measure import label
+from support.checks import said
 from support.images import write_v2
 
 from data_helpers import BlockRun, open_multiscale
@@ -19,22 +16,6 @@ from data_helpers.checks.feedback import NOT_ANSWERED
 
 TIMES, DEPTHS = range(2), range(3)
 VOXEL = (0.5, 0.72, 0.72)
-
-
-def said(check, *answers):
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        assert check(*answers) is None
-    text = printed.getvalue()
-    assert text.endswith("\n") and text.count("\n") == 1
-    return text.strip()
-
-
-@pytest.fixture(scope="module")
-def client():
-    with Client(
-        processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None, timeout=30
-    ) as client:
-        yield client
 
 
 def analyze(t, c, z):

@@ -1,8 +1,5 @@
 """The checks of the exercises: right answers pass, wrong ones get their hint, none raises."""
 
-import contextlib
-import io
-
 import dask
 import dask.array as da
 import numpy as np
@@ -11,6 +8,7 @@ import pytest
 from skimage.filters import gaussian, threshold_otsu
 from skimage.measure import label, regionprops_table
 from skimage.segmentation import clear_border
+from support.checks import said
 from support.images import halve, write_v2
 
 from data_helpers import open_multiscale, overlay_labels
@@ -19,15 +17,6 @@ from data_helpers.checks.feedback import NOT_ANSWERED
 
 TIMES, DEPTHS = range(7, 17), range(9, 19)
 VOXEL = (0.5, 0.36, 0.36)
-
-
-def said(check, *answers):
-    """The one line that a check prints."""
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        assert check(*answers) is None
-    text = printed.getvalue()
-    assert text.endswith("\n") and text.count("\n") == 1
-    return text.strip()
 
 
 def assert_hint(line, *words):

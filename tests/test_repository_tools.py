@@ -1,11 +1,15 @@
 """The tools that refresh stored outputs and check the live images."""
 
+import io
 import os
 import subprocess
 import sys
+import time
 
 import nbformat
 import pytest
+from dask import compute, delayed
+from dask.diagnostics import ProgressBar
 from nbclient.exceptions import CellExecutionError
 
 from data_helpers import EndpointUnreachableError
@@ -72,6 +76,17 @@ def test_a_refreshed_notebook_passes_its_replay_until_an_output_is_wrong(noteboo
     path.write_bytes(path.read_bytes().replace(b"42", b"43"))
     bad = replay(path)
     assert bad.returncode == 1 and "1 failed, 2 passed" in bad.stdout, bad.stdout
+
+
+def test_the_bar_of_a_slow_run_is_no_difference():
+    printed = io.StringIO()
+    with ProgressBar(dt=0.01, out=printed):
+        compute(delayed(time.sleep)(0.05))
+    assert "100% Completed" in printed.getvalue()
+    text = printed.getvalue().rpartition("\r")[-1] + "3 requests\n"
+    assert refresh_notebooks.sanitized(text, refresh_notebooks.sanitizing_patterns()) == (
+        "3 requests\n"
+    )
 
 
 def test_a_notebook_that_fails_is_left_as_it_was(notebook):
