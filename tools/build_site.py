@@ -29,7 +29,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import nbformat
-from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -273,7 +273,7 @@ def executed_copy(folder: Path) -> Path:
             try:
                 refresh_notebooks.refresh(path, timeout=600)
                 break
-            except (CellExecutionError, CellTimeoutError) as error:
+            except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
                 print(f"it failed: {error}", flush=True)
         else:
             raise SiteError(f"{path.name} fails on the stand-in, too: see above")
