@@ -94,7 +94,9 @@ def test_the_committed_list_covers_what_notebooks_read():
     server.stop()
     assert sum(len(chunks.indexes) for chunks in app.read.values()) > 110
     assert lacking(app.read, read_list()) == []
-    assert lacking(list_chunks.viewer_chunks(), read_list()) == []
+    views = list_chunks.viewer_chunks(list_chunks.copies_in(read_list()))
+    assert lacking(views, read_list()) == []
+    assert (6001247, "v0.4") in list_chunks.copies_in(views)  # notebook 04 shows it in a viewer
 
 
 def test_a_chunk_that_the_list_lacks_is_named():

@@ -30,6 +30,7 @@ from data_helpers.sources import BUCKET
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "data_helpers" / "offline" / "mirror_list.json"
 VIEW = (1000, 2000)  # Y and X, pixels of a level around its middle that a viewer may show at once
+NEAR, SMALL_PLANE = 8, 300_000  # planes to scroll through on both sides, if of fewer bytes
 PLACE = re.compile(r"zarr/(v0\.\d)/(?:\w+/)?(\d+)\.zarr/(.*)")
 
 Index = tuple[int, ...]
@@ -76,24 +77,34 @@ def note(listed: Listed, array: Array, index: Index) -> None:
     listed.setdefault(level, Chunks(array.chunks, set())).indexes.add(index)
 
 
-def viewer_chunks() -> Listed:
-    """The middle of each level of the three images, at the time and depth shown first."""
+def viewer_chunks(copies: set[tuple[int, str]]) -> Listed:
+    """What a viewer shows first of some copies of images, such as (6001247, "v0.1").
+
+    The middle of each level, at the time and depth shown first; where a plane is small, also the
+    planes above and below, to which one scrolls.
+    """
     listed: Listed = {}
     defaults = {image.image_id: image.rdefs for image in IMAGES}
     for array in build_catalogue().arrays:
         match = PLACE.fullmatch(array.path)
         assert match
-        if match[1] != "v0.1":
+        if (int(match[2]), match[1]) not in copies:
             continue
-        rdefs = defaults[int(match[2])]
+        t, z = (defaults[int(match[2])][f"default{axis}"] for axis in "TZ")
+        near = NEAR if array.chunk_bytes < SMALL_PLANE else 0
+        depths = range(max(0, z - near), min(array.shape[2], z + near + 1))
         middle = [
             middle_chunks(size, wide, chunk)
             for size, wide, chunk in zip(array.shape[-2:], VIEW, array.chunks[-2:], strict=True)
         ]
-        planes = [[rdefs["defaultT"]], range(array.shape[1]), [rdefs["defaultZ"]]]
-        for index in product(*planes, *middle):
+        for index in product([t], range(array.shape[1]), depths, *middle):
             note(listed, array, index)
     return listed
+
+
+def copies_in(listed: Listed) -> set[tuple[int, str]]:
+    """The copies of images that a list has chunks of."""
+    return {(level.image_id, level.copy) for level in listed}
 
 
 def middle_chunks(size: int, wide: int, chunk: int) -> range:
@@ -200,7 +211,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("the list is made of all notebooks; name some only with --check")
     from tools.refresh_notebooks import written_by_hand
 
-    read = joined(replay(options.notebooks or written_by_hand()), viewer_chunks())
+    read = replay(options.notebooks or written_by_hand())
+    read = joined(read, viewer_chunks(copies_in(read)))
     if options.check:
         missing = lacking(read, read_list())
         print("\n".join(["The list lacks:", *missing] if missing else ["The list has them all."]))
