@@ -479,14 +479,18 @@ def test_the_steps_are_those_that_readme_promises(run):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="NOT CHECKED: .ci/run is for Linux")
+@pytest.mark.parametrize("chromium_is_there", [True, False])
 @pytest.mark.parametrize("venv_is_there", [True, False])
-def test_ci_installs_what_is_missing_then_calls_the_test_command(tmp_path, venv_is_there):
+def test_ci_installs_what_is_missing_then_calls_the_test_command(
+    tmp_path, venv_is_there, chromium_is_there
+):
     log, programs = tmp_path / "log", tmp_path / "bin"
     programs.mkdir()
     stubs = {
         "python3": f"""case "$*" in *ensurepip*) exit {0 if venv_is_there else 1};;
-            *"python%d"*) echo python3.11;; *version_info*) exit 0;; *) echo "python3 $*" >> {log};;
-            esac""",
+            *find_chromium*) exit {0 if chromium_is_there else 1};;
+            *"python%d"*) echo python3.11;; *version_info*) exit 0;;
+            *) echo "python3 $* ${{CHROMIUM_REQUIRED:-}}" >> {log};; esac""",
         "apt-get": f"""echo "apt-get $*" >> {log}""",
         "sudo": """exec "$@\"""",
     }
@@ -495,5 +499,7 @@ def test_ci_installs_what_is_missing_then_calls_the_test_command(tmp_path, venv_
         (programs / name).chmod(0o755)
     env = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(tmp_path)}
     subprocess.run(["bash", ROOT / ".ci" / "run"], env=env, check=True, timeout=60, cwd=tmp_path)
-    wanted = [] if venv_is_there else ["apt-get update", "apt-get install -y python3.11-venv"]
-    assert log.read_text().splitlines() == [*wanted, "python3 run.py test"]
+    missing = [] if venv_is_there else ["apt-get install -y python3.11-venv"]
+    missing += [] if chromium_is_there else ["apt-get install -y chromium"]
+    wanted = ["apt-get update", *missing] if missing else []
+    assert log.read_text().splitlines() == [*wanted, "python3 run.py test 1"]

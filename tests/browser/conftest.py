@@ -35,15 +35,20 @@ def ms(seconds: float) -> float:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder, and put those that share an open notebook in a row."""
+    """Mark the tests of this folder, and put those that share something open in a row.
+
+    A group stays in one process: the tests of one notebook, or else of one file.
+    """
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("browser")
-    items.sort(key=group)  # those without a group stay as they are
+            if not item.get_closest_marker("xdist_group"):
+                item.add_marker(pytest.mark.xdist_group(item.path.name))
+    items.sort(key=group)
 
 
 def group(item: pytest.Item) -> tuple[str, bool]:
-    """Name of the notebook that a test opens, if any; those that type into it come last."""
+    """Name of the notebook or file; the tests that type into a notebook come last."""
     mark = item.get_closest_marker("xdist_group")
     return mark.args[0] if mark else "", item.path.name == "test_exercises.py"
 
