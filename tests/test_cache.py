@@ -230,6 +230,7 @@ def test_a_second_run_of_a_notebook_asks_for_nothing(counting, tmp_path):
     environment = os.environ | {
         "OME_ZARR_SOURCE": counting.endpoint,
         "OME_ZARR_CACHE": str(tmp_path),
+        "MPLBACKEND": "agg",  # nobody looks at the figures
     }
     counts = []
     for _ in range(2):
