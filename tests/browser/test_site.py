@@ -116,7 +116,7 @@ def visit(page: Page, url: str, axe: str) -> Visit:
     page.evaluate(LEAVE_OUT_REPEATED_WORDS)
     light = page.evaluate(RUN_AXE, [[], ""])
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    part = "" if url.endswith("/index.html") else "article.bd-article"
+    part = "" if url.endswith("/index.html") else "#main-content"
     dark = page.evaluate(RUN_AXE, [COLOURS, part])
     page.set_viewport_size(SMALL)
     page.evaluate("() => new Promise((r) => requestAnimationFrame(() => setTimeout(r, 50)))")
