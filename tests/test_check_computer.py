@@ -284,7 +284,7 @@ def test_no_internet_is_no_fail_but_it_is_said():
     assert checking.verdict([fine, checking.ok("uk1s3", "answers")]).startswith("PASS: ")
     assert checking.verdict([fine, offline]).startswith("PASS without internet: ")
     assert "synthetic" in checking.verdict([fine, offline])
-    assert "real images" in checking.verdict([fine, checking.ok("mirror", "x"), offline])
+    assert "mirror" in checking.verdict([fine, checking.ok("mirror", "x"), offline])
     assert checking.verdict([fine, checking.fail("disk", "full")]).startswith("FAIL: disk")
 
 

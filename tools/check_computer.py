@@ -492,7 +492,7 @@ def verdict(results):
     if online:
         return "PASS: everything that the tutorial needs is here."
     mirrored = any(r.mark == "ok" and r.name == "mirror" for r in results)
-    source = "with the mirror's real images" if mirrored else "with synthetic images"
+    source = "with the mirror's images" if mirrored else "with synthetic images"
     return f"PASS without internet: no public endpoint can be read; the tutorial works {source}."
 
 
