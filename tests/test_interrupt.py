@@ -51,7 +51,7 @@ np.testing.assert_array_equal(lazy[0, 1, 128].compute(), plane)
 """
 
 CLUSTER = """
-client = dh.connect_cluster(n_workers=2)
+client = dh.connect_cluster(n_workers=1)
 folder = TemporaryDirectory()
 workers = client.run(os.getpid)
 
