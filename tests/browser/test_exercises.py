@@ -23,7 +23,7 @@ STEPS = {
     ],
     "04_overlay_labels.ipynb": [
         ("(6001247)", '(6001247, "1")', "this is a coarser level"),
-        ("lazy_labels.compute()", "lazy_labels", "compute()"),
+        ("lazy_labels.compute()", "lazy_labels", "is still lazy"),
         ("labels[0, 0]", "pixels[0, 0]", "masks is a channel of the image"),
         ('style="fill"', 'style="outline"', "filled shows outlines"),
         ("[2:]", "", "leave out the first two"),
