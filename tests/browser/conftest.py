@@ -104,13 +104,13 @@ def watch(page: Page) -> list[str]:
     """A list that gets every JavaScript error and console error of this page from now on."""
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(f"uncaught: {error}"))
-    page.on(
-        "console",
-        lambda message: (
-            message.type == "error"
-            and errors.append(f"{message.text} ({message.location.get('url', '')})")
-        ),
-    )
+
+    def note(message: ConsoleMessage) -> None:
+        text = f"{message.text} ({message.location.get('url', '')})"
+        if message.type == "error" and not BENIGN.search(text):
+            errors.append(text)
+
+    page.on("console", note)
     page.on("crash", lambda _: errors.append("the page crashed"))
     return errors
 
