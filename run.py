@@ -242,7 +242,7 @@ def test_steps(python: Path) -> list:
     nbval = ["--nbval", "--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
     nbval += ["--nbval-cell-timeout", "120", "--timeout", "300", "notebooks"]
     units = "not speed and not browser"
-    browser = [*call, "pytest", "-m", "browser", "-n", "2", "--dist", "loadgroup"]
+    browser = [*call, "pytest", "-m", "browser", "-n", "2"]
     browser += ["-o", "faulthandler_timeout=350"]
     return [
         ("ruff check", [*call, "ruff", "check", "."], {}),

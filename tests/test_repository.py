@@ -2,10 +2,12 @@
 
 import ast
 import configparser
+import functools
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -254,8 +256,13 @@ def imported(source: str) -> set[str]:
     return names - set(sys.stdlib_module_names) - {"data_helpers"}
 
 
+@functools.cache
+def package_owners() -> Mapping[str, list[str]]:
+    return packages_distributions()  # which reads the records of every installed package
+
+
 def undeclared(names: set[str]) -> set[str]:
-    owners = packages_distributions()
+    owners = package_owners()
     lean = {canonicalize_name(name) for name in LEAN}
     return {
         name for name in names if not lean & {canonicalize_name(o) for o in owners.get(name, [])}

@@ -430,7 +430,7 @@ def test_a_click_shows_the_row_of_the_table(tmp_path):
     table = pd.DataFrame({"label": [7], "volume": [1575.25], "phase": ["G1"]})
     for given in (table, table.set_index("label")):
         shown = dh.view(opened, labels=True, table=given)._scene
-        assert shown.pick(12, 15, GREY)[1] == "Label 7: volume 1575, phase G1."
+        assert shown.pick(12, 15, GREY)[1] == "Label 7: volume 1,575.25, phase G1."
         assert shown.pick(52, 62, GREY)[1] == "Label 9: not in the table."
 
 

@@ -456,4 +456,4 @@ def _around(centre: int, size: int) -> np.ndarray:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+    return f"{value:,.6g}" if isinstance(value, float | np.floating) else str(value)

@@ -48,9 +48,7 @@ def answers(name: str) -> list[str]:
     return [c.source for c in solution.cells if "exercise" in c.metadata.get("tags", [])]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in STEPS]
-)
+@pytest.mark.parametrize("name", STEPS)
 def test_wrong_then_hint_then_right(name: str, lab: Opened) -> None:
     notebook = lab.run(name)
     cells = notebook.cells()

@@ -7,15 +7,13 @@ from pathlib import Path
 import pytest
 
 from .conftest import NARROW, Opened
-from .lab import ROOT, Notebook
+from .lab import ROOT, Notebook, text_of
 
 NOTEBOOKS = sorted(
     path.relative_to(ROOT / "notebooks").as_posix()
     for path in (ROOT / "notebooks").rglob("*.ipynb")
     if ".ipynb_checkpoints" not in path.parts
 )
-# A group of tests stays in one process, so the notebook is opened and run once for all of them.
-EACH = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in NOTEBOOKS]
 pytestmark = pytest.mark.timeout(400)
 # What is wider than the output or text that it stands in. A table or a line of text may have a
 # scroll bar of its own (overflow-x), a picture or a control may not.
@@ -56,7 +54,7 @@ def take_pictures(notebook: Notebook, screenshots: Path, width: str) -> None:
         notebook.page.screenshot(path=screenshots / f"{name}_{width}_{number}_{part}.png")
 
 
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_run_all(name: str, lab: Opened, screenshots: Path) -> None:
     """Every cell finishes, without error, warning or a word in the console."""
     notebook = lab.run(name)
@@ -72,7 +70,7 @@ def test_run_all(name: str, lab: Opened, screenshots: Path) -> None:
     assert lab.errors == []
 
 
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_layout(name: str, lab: Opened, screenshots: Path) -> None:
     """Pictures are whole and in proportion, and nothing sticks out, in a narrow window too."""
     notebook = lab.run(name)
@@ -83,3 +81,20 @@ def test_layout(name: str, lab: Opened, screenshots: Path) -> None:
     assert notebook.page.evaluate(TOO_WIDE) == []
     assert notebook.page.evaluate(BAD_IMAGES) == []
     assert lab.errors == []
+
+
+# The least number of check cells, and of cells that wait for an answer.
+WAITING = {name: (7, 5) for name in NOTEBOOKS if f"solutions/{name}" in NOTEBOOKS}
+WAITING["05_what_makes_it_fast.ipynb"] = (2, 1)  # it leads up to one short exercise
+
+
+@pytest.mark.parametrize("name", WAITING)
+def test_an_untouched_exercise_waits_for_answers(name: str, lab: Opened) -> None:
+    """Each check says that nothing is answered yet, and what needs an answer waits for it."""
+    code = [cell for cell in lab.run(name).cells() if cell["type"] == "code"]
+    said = [text_of(cell["outputs"]) for cell in code if cell["source"].startswith("check_")]
+    lines = [line for text in said for line in text.splitlines()]
+    assert len(lines) >= WAITING[name][0]
+    assert [line for line in lines if not line.startswith("Not answered yet")] == []
+    others = [text_of(cell["outputs"]) for cell in code if not cell["source"].startswith("check_")]
+    assert sum("this cell waits" in text for text in others) >= WAITING[name][1]

@@ -26,7 +26,7 @@ from tests.browser.wire.npm import install
 from tools import build_site
 
 # One process builds and visits the pages for all tests; the first test takes that time.
-pytestmark = [pytest.mark.xdist_group("site"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 NOTEBOOK = "notebooks/03_segment_in_parallel.html"
 SOLUTION = "notebooks/solutions/03_segment_in_parallel.html"

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from .conftest import Opened
-from .test_notebooks import EACH
+from .test_notebooks import NOTEBOOKS
 
 pytestmark = pytest.mark.timeout(400)
 SLIDERS = {
@@ -31,7 +31,7 @@ def pixels(source: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).convert("L"))
 
 
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_each_slider_changes_its_picture(name: str, lab: Opened) -> None:
     notebook = lab.run(name)
     sliders = notebook.panel.locator(".widget-interact .widget-hslider, .widget-interact select")

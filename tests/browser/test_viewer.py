@@ -14,7 +14,7 @@ from .conftest import NARROW, PATIENCE, Opened
 from .lab import Notebook, text_of
 from .test_notebooks import TOO_WIDE
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("viewer")]
+pytestmark = pytest.mark.timeout(400)
 
 CELLS = {
     "start": """\

@@ -27,7 +27,7 @@ from data_helpers.offline.catalogue import build_catalogue
 from ..conftest import FLAGS, ms, new_context, watch
 from .npm import HERE, install
 
-pytestmark = [pytest.mark.xdist_group("wire"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 V01, V04 = "zarr/v0.1", "zarr/v0.4"
 BLASTOCYST = f"{V04}/idr0062A/6001247.zarr"
