@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 from dask import delayed
+from distributed import Client
 from skimage.filters import gaussian, threshold_otsu
 from skimage.measure import label
 from support.checks import said
@@ -42,6 +43,13 @@ def test_planes_on_the_cluster(client):
     assert "both" in line(lambda: answer(client)[:3])
     assert "list" in line(lambda: 7)
     assert "stopped with ZeroDivisionError" in line(lambda: 1 / 0)
+
+
+def test_a_closed_cluster_is_named():
+    with Client(processes=False, n_workers=1, dashboard_address=None, timeout=30) as closed:
+        pass
+    line = said(check_06.run_planes, list, analyze, closed, (TIMES, DEPTHS))
+    assert line.startswith("Not yet: the cluster was closed")
 
 
 def test_total():

@@ -28,6 +28,11 @@ def run_planes(run_planes: Any, analyze: Any, client: Client, where: Sequence[An
     """Check the function that sends one task for each plane to the cluster."""
     from distributed import get_task_stream
 
+    expect(
+        client.status != "closed",
+        "the cluster was closed at the end of this notebook: run the cell with connect_cluster() "
+        "again, then this step.",
+    )
     with get_task_stream(client=client) as ran:
         results = call(run_planes, "run_planes")
     expect(

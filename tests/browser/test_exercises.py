@@ -55,7 +55,11 @@ def test_wrong_then_hint_then_right(name: str, lab: Opened) -> None:
     blanks = [i for i, cell in enumerate(cells) if "exercise" in cell["tags"]]
     right = answers(name)
     assert len(blanks) == len(right) >= len(STEPS[name])
+    done = blanks[0]
     for index, solution, (old, new, hint) in zip(blanks, right, STEPS[name], strict=False):
+        for between in range(done + 1, index):  # as a learner goes on, from cell to cell
+            if cells[between]["type"] == "code":
+                assert not errors_in(notebook.run_cell(between))
         assert "..." in cells[index]["source"] and old in solution
         check = next(i for i in range(index + 1, len(cells)) if cells[i]["type"] == "code")
         assert text_of(cells[check]["outputs"]).startswith("Not answered yet")
@@ -70,6 +74,7 @@ def test_wrong_then_hint_then_right(name: str, lab: Opened) -> None:
         said = text_of(notebook.run_cell(check)["outputs"])
         assert all(line.startswith("Correct: ") for line in said.splitlines()), said
         assert notebook.cell(check).get_by_text("Correct: ").first.is_visible()
+        done = check
     assert lab.errors == []
     lab.close()
 
