@@ -11,6 +11,7 @@ MICROMETERS = {
     "nanometer": 1e-3,
     "nm": 1e-3,
     "micrometer": 1.0,
+    "micron": 1.0,
     "um": 1.0,
     "µm": 1.0,
     "millimeter": 1e3,
@@ -24,22 +25,37 @@ WIDEST = 100_000.0
 """Micrometres (10 cm). No slide is so wide, so metadata that claim more are taken as wrong."""
 
 
-def pixel_size(image: Multiscale, resolution: str | int = 0) -> tuple[float, float] | None:
-    """Height and width of a pixel in micrometres, or None where they are not really known.
+def finest_pixel(image: Multiscale) -> tuple[tuple[float, float] | None, str]:
+    """Height and width of a pixel of the finest level in micrometres, or None and why not.
 
-    They are unknown where the metadata name no unit of length, where a pixel of the finest level
+    They are not really known where the metadata name no scale or no unit of length, where a pixel
     is exactly 1 by 1, which programs write when they do not know better, and where the whole
     image would be wider than `WIDEST`.
     """
-    sizes = []
-    for axis in (-2, -1):
-        micrometers = MICROMETERS.get(image.units[axis] or "")
-        if micrometers is None or image.scales[0][-2:] == (1.0, 1.0):
-            return None
-        if image.arrays[0].shape[axis] * image.scales[0][axis] * micrometers > WIDEST:
-            return None
-        sizes.append(image.scales[image.index(resolution)][axis] * micrometers)
-    return sizes[0], sizes[1]
+    whole = image._parent or image
+    if None in whole._transforms:
+        return None, "the metadata hold no scale"
+    if whole.scales[0][-2:] == (1.0, 1.0):
+        return None, "the metadata hold only a placeholder, 1"
+    units = [str(unit or "").lower().replace("metre", "meter") for unit in image.units[-2:]]
+    strange = [unit for unit in units if unit not in MICROMETERS]
+    if strange:
+        return None, f"unit {strange[0]!r}" if strange[0] else "the metadata name no unit"
+    height, width = image.scales[0][-2:]
+    size = (abs(height) * MICROMETERS[units[0]], abs(width) * MICROMETERS[units[1]])
+    across = max(side * n for side, n in zip(size, image.arrays[0].shape[-2:], strict=True))
+    if across > WIDEST:
+        return None, f"the metadata make the picture {across / 10_000:.3g} cm wide"
+    return size, ""
+
+
+def pixel_size(image: Multiscale, resolution: str | int = 0) -> tuple[float, float] | None:
+    """Height and width of a pixel of a level in micrometres, or None where they are unknown."""
+    finest, _ = finest_pixel(image)
+    if finest is None:
+        return None
+    level, first = image.scales[image.index(resolution)], image.scales[0]
+    return finest[0] * level[-2] / first[-2], finest[1] * level[-1] / first[-1]
 
 
 def round_length(longest: float) -> float:

@@ -19,8 +19,9 @@ from support.misbehaving import hang, status
 
 import data_helpers as dh
 from data_helpers.errors import ChunkError, NoLabelsError, TooLargeError
+from data_helpers.lengths import finest_pixel
 from data_helpers.viewer import scene, tiles, widget
-from data_helpers.viewer.scene import Look, Scene, pixel_size
+from data_helpers.viewer.scene import Look, Scene
 from data_helpers.viewer.tiles import ChunkCache, NotWantedError, merge, outlines, read_plane
 from data_helpers.viewer.wishes import NewestWish
 
@@ -374,20 +375,20 @@ def test_a_label_image_shows_its_own_outlines(offline):
 def test_the_size_of_a_pixel_or_why_it_is_unknown(tmp_path, scale, unit, size, why):
     units = dict.fromkeys("yx", unit) if unit else {}
     opened = image(tmp_path / "image", [noise(100, 100)], scale=scale, units=units)
-    found, reason = pixel_size(opened)
+    found, reason = finest_pixel(opened)
     assert found == (pytest.approx(size) if size else None)
     assert reason == why
 
 
 def test_the_sizes_that_the_three_images_claim(offline):
     size = {
-        key: pixel_size(dh.open_multiscale(f"{offline}/idr/zarr/{key}.zarr"))
+        key: finest_pixel(dh.open_multiscale(f"{offline}/idr/zarr/{key}.zarr"))
         for key in ("v0.1/9822152", "v0.4/idr0083A/9822152", "v0.4/idr0062A/6001247")
     }
     assert size["v0.1/9822152"] == (None, "the metadata hold no scale")
     assert size["v0.4/idr0083A/9822152"] == (None, "the metadata make the picture 14.5 cm wide")
     assert size["v0.4/idr0062A/6001247"][0] == pytest.approx((0.3604, 0.3604), abs=1e-4)
-    assert pixel_size(dh.open_multiscale(4007801))[0] is None
+    assert finest_pixel(dh.open_multiscale(4007801))[0] is None
 
 
 def test_pixels_that_are_not_square_are_stretched(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..chunks import StoredArray
 from ..errors import OmeZarrError
+from ..lengths import finest_pixel
 from ..multiscale import Multiscale
 from .tiles import (
     OUTLINE,
@@ -38,22 +39,6 @@ SMALL = 512
 MEASURE_PIXELS = 2**20
 """Labels are measured on the finest level with at most so many pixels in a plane."""
 
-WIDEST_MICROMETRES = 100_000
-"""A wider picture cannot come from a microscope: its stated pixel size is not believed."""
-
-_MICROMETRES = {
-    "angstrom": 1e-4,
-    "nanometer": 1e-3,
-    "nm": 1e-3,
-    "micrometer": 1.0,
-    "micron": 1.0,
-    "um": 1.0,
-    "µm": 1.0,
-    "millimeter": 1e3,
-    "mm": 1e3,
-    "centimeter": 1e4,
-    "meter": 1e6,
-}
 _COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
@@ -321,7 +306,7 @@ class Scene:
         per_pixel = (self.levels[0].height / height) * (self.levels[0].width / width)
         about = "" if per_pixel == 1 else "about "
         area = f"area {about}{pixels * per_pixel:,.0f} pixels"
-        size, _ = pixel_size(self.image)
+        size, _ = finest_pixel(self.image)
         if size:
             area += f" ({pixels * per_pixel * size[0] * size[1]:.4g} µm²)"
         level = self._level_like(height, width)
@@ -424,29 +409,6 @@ def value_range(plane: np.ndarray | None, dtype: np.dtype[Any]) -> tuple[float, 
     if dtype.kind in "iu":
         return 0.0, float(np.iinfo(dtype).max)
     return 0.0, 1.0
-
-
-def pixel_size(image: Multiscale) -> tuple[tuple[float, float] | None, str]:
-    """Height and width of a pixel of the finest level in micrometres, or None and why not.
-
-    A scale of exactly 1 counts as a placeholder. So does one that makes the picture wider than
-    anything under a microscope.
-    """
-    whole = image._parent or image
-    if None in whole._transforms:
-        return None, "the metadata hold no scale"
-    height, width = image.scales[0][-2:]
-    if whole.scales[0][-2:] == (1.0, 1.0):
-        return None, "the metadata hold only a placeholder, 1"
-    names = [str(unit or "").lower().replace("metre", "meter") for unit in image.units[-2:]]
-    if not all(name in _MICROMETRES for name in names):
-        named = next((name for name in names if name not in _MICROMETRES), "")
-        return None, f"unit {named!r}" if named else "the metadata name no unit"
-    size = (abs(height) * _MICROMETRES[names[0]], abs(width) * _MICROMETRES[names[1]])
-    across = max(side * n for side, n in zip(size, image.arrays[0].shape[-2:], strict=True))
-    if across > WIDEST_MICROMETRES:
-        return None, f"the metadata make the picture {across / 10_000:.3g} cm wide"
-    return size, ""
 
 
 def _around(centre: int, size: int) -> np.ndarray:

@@ -11,9 +11,10 @@ import anywidget
 import traitlets
 
 from ..errors import OmeZarrError
+from ..lengths import finest_pixel
 from ..multiscale import Multiscale
 from ..store import one_line
-from .scene import TILE, Look, Scene, pixel_size
+from .scene import TILE, Look, Scene
 from .tiles import ChunkCache, NotWantedError
 from .wishes import NewestWish, Task, Wanted
 
@@ -134,7 +135,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _facts(scene: Scene, height: int) -> dict[str, Any]:
-    size, why_not = pixel_size(scene.image)
+    size, why_not = finest_pixel(scene.image)
     look = scene.start
     first = scene.image.scales[0][-2:]
     stretch = size[0] / size[1] if size else first[0] / first[1]
