@@ -19,6 +19,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from tools.refresh_notebooks import SilentOutput
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 README = ROOT / "README.md"
@@ -58,7 +60,9 @@ def measure(path: Path) -> tuple[float, float]:
     notebook.cells.insert(0, nbformat.v4.new_code_cell(BEFORE))
     notebook.cells.append(nbformat.v4.new_code_cell(AFTER))
     resources = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources)
+    client.widget_registry["@jupyter-widgets/output"]["OutputModel"] = SilentOutput
+    client.execute()
     memory, received = notebook.cells[-1].outputs[0].text.split()
     return int(memory) / 1e6, int(received) / 1e6
 

@@ -113,7 +113,9 @@ def refresh(path: Path, **client_options: Any) -> None:
     client.widget_registry["@jupyter-widgets/output"]["OutputModel"] = SilentOutput
     client.execute()
     tidy(notebook, before)
-    path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
+    whole = path.with_suffix(".part")  # nobody ever reads half a notebook
+    whole.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
+    whole.replace(path)
 
 
 def main(arguments: list[str] | None = None) -> int:

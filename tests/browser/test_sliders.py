@@ -1,9 +1,10 @@
-"""Each slider moved with the keyboard, and its picture seen to change."""
+"""Each slider and each viewer moved with the keyboard, and its picture seen to change."""
 
 from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,4 +52,38 @@ def test_each_slider_changes_its_picture(name: str, lab: Opened) -> None:
         below = round(TITLE * len(old))
         assert (old[:below] != new[:below]).any(), "the title stays the same"
         assert (old[below:] != new[below:]).any(), "the picture stays the same"
+    assert lab.errors == []
+
+
+VIEWERS = (  # notebooks with a viewer that needs no answer first
+    "01_what_is_ome_zarr.ipynb",
+    "02_explore_multiscale.ipynb",
+    "solutions/04_overlay_labels.ipynb",
+)
+READY = "(root) => root.dataset.state === 'ready'"
+MORE = (
+    "([root, before]) => root.dataset.state === 'ready' && Number(root.dataset.received) > before"
+)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_the_viewer_of_a_notebook_shows_more_when_zoomed(
+    name: str, lab: Opened, screenshots: Path
+) -> None:
+    notebook = lab.run(name)
+    viewers = notebook.panel.locator("div.ozv").all()
+    assert len(viewers) == (name in VIEWERS), "say in VIEWERS where there are viewers"
+    for viewer in viewers:
+        viewer.scroll_into_view_if_needed()
+        root = viewer.element_handle()
+        notebook.wait_for(READY, root, 60)
+        before, level = (viewer.get_attribute(f"data-{fact}") for fact in ("received", "level"))
+        viewer.locator("canvas").focus()
+        for _ in range(6):
+            notebook.page.keyboard.press("+")
+        notebook.wait_for(MORE, [root, int(before or 0)], 60)
+        assert viewer.get_attribute("data-level") != level or level == "0"
+        assert viewer.get_attribute("data-error") == ""
+        picture = f"{name.removesuffix('.ipynb').replace('/', '_')}_viewer.png"
+        notebook.page.screenshot(path=screenshots / picture)
     assert lab.errors == []
