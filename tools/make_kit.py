@@ -151,7 +151,8 @@ def copy_repository(folder: Path) -> None:
         shutil.copytree(ROOT, folder, ignore=ignored, dirs_exist_ok=True)
         return
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        files.extractall(folder, filter="data")
+        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # since 3.11.4
+        files.extractall(folder, **safe)
     changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True).stdout
     if changed.strip():
         print("Changes that are not committed are not in the kit.")
