@@ -122,7 +122,7 @@ ONE_CHUNK = {f"{EMBRYO}/4/265.1.494.0.0": 1}
         lambda level: (level > 30)[AT],
         lambda level: (level[:, 1] > 30)[265, 494],
         lambda level: level[AT][10:20, 30:40],
-        lambda level: level.max(axis=(3, 4))[AT],
+        lambda level: level[260:270].max(axis=(3, 4))[5, 1, 494],
     ],
     ids=["plane", "then computed", "slices", "computed first", "both", "cut", "reduced first"],
 )

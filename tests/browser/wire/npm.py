@@ -16,6 +16,17 @@ FILES = ("package.json", "package-lock.json", ".npmrc")
 SECONDS = 120
 
 
+def environment(npm: str) -> dict[str, str]:
+    """What npm is told: also what the computer's own npm and Python know of its network."""
+    told = dict(os.environ)
+    told["PATH"] = os.pathsep.join([str(Path(npm).parent), told.get("PATH", "")])
+    if told.get("SSL_CERT_FILE"):  # the certificates of a proxy, by the name that Node wants
+        told.setdefault("NODE_EXTRA_CA_CERTS", told["SSL_CERT_FILE"])
+    if Path("/etc/npmrc").exists():
+        told.setdefault("npm_config_globalconfig", "/etc/npmrc")
+    return told
+
+
 def install() -> Path:
     """Folder `node_modules` with the packages of the lock; raise if they cannot be had.
 
@@ -33,8 +44,7 @@ def install() -> Path:
         for name in FILES:
             shutil.copy(HERE / name, folder)
         told = {"cwd": folder, "capture_output": True, "text": True, "timeout": SECONDS}
-        path = os.pathsep.join([str(Path(npm).parent), os.environ.get("PATH", "")])
-        done = subprocess.run([npm, "ci"], env=os.environ | {"PATH": path}, **told)
+        done = subprocess.run([npm, "ci"], env=environment(npm), **told)
         if done.returncode:
             raise RuntimeError(f"npm ci failed, so no page can be tested:\n{done.stderr[-2000:]}")
         (Path(folder) / "node_modules" / ".lock").write_text(lock)
