@@ -2,8 +2,9 @@
 
 python3 run.py python tools/measure_notebooks.py
 
-Runs every notebook on the offline stand-in, in a kernel of its own, and notes the peak memory of
-the kernel with the workers that it starts (not the stand-in's), and the megabytes that were read.
+Runs every notebook on the offline stand-in, in a kernel of its own, on one CPU as on Binder (where
+the system can hold it to one), and notes the peak memory of the kernel with the workers that it
+starts (not the stand-in's), and the megabytes that were read.
 Fails where a notebook needs 1 GB or more, or reads more than its first cell says. An exercise is
 measured by its solution.
 """
@@ -101,6 +102,8 @@ def row(path: Path, memory: float) -> str:
 
 def main() -> int:
     os.environ["OME_ZARR_SOURCE"] = "offline"
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     failed, rows = 0, []
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         solution = path.parent / "solutions" / path.name
