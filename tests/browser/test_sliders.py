@@ -67,7 +67,7 @@ MORE = (
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_the_viewer_of_a_notebook_shows_more_when_zoomed(
+def test_the_viewer_of_a_notebook_shows_more_when_moved(
     name: str, lab: Opened, screenshots: Path
 ) -> None:
     notebook = lab.run(name)
@@ -78,11 +78,15 @@ def test_the_viewer_of_a_notebook_shows_more_when_zoomed(
         root = viewer.element_handle()
         notebook.wait_for(READY, root, 60)
         before, level = (viewer.get_attribute(f"data-{fact}") for fact in ("received", "level"))
-        viewer.locator("canvas").focus()
-        for _ in range(6):
-            notebook.page.keyboard.press("+")
+        if level == "0":  # a small image shows its finest level at once: take another plane
+            viewer.locator("input[name=z]").focus()
+            notebook.page.keyboard.press("ArrowRight")
+        else:
+            viewer.locator("canvas").focus()
+            for _ in range(6):
+                notebook.page.keyboard.press("+")
         notebook.wait_for(MORE, [root, int(before or 0)], 60)
-        assert viewer.get_attribute("data-level") != level or level == "0"
+        assert level == "0" or viewer.get_attribute("data-level") != level
         assert viewer.get_attribute("data-error") == ""
         picture = f"{name.removesuffix('.ipynb').replace('/', '_')}_viewer.png"
         notebook.page.screenshot(path=screenshots / picture)
