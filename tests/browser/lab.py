@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, TimeoutError
 
 ROOT = Path(__file__).resolve().parents[2]
 # Every cell is part of the page (else only those near the window are), and no pop-up with news.
@@ -40,7 +41,9 @@ IDLE = """() => {
 }"""
 STARTED = """() => window.jupyterapp.shell.currentWidget.content.widgets.some((cell) =>
     cell.promptNode?.textContent.includes("*") || cell.model.executionCount)"""
-
+ALL_RAN = """() => window.jupyterapp.shell.currentWidget.content.widgets.every((cell) =>
+    cell.model.type !== "code" || !cell.model.sharedModel.getSource().trim() ||
+    cell.model.executionCount)"""
 RAN_AGAIN = """([index, before]) => {
     const count = window.jupyterapp.shell.currentWidget.content.widgets[index].model.executionCount
     return count && count !== before
@@ -156,6 +159,9 @@ class Notebook:
         self.page.locator("#jp-MainMenu .lm-MenuBar-item").get_by_text("Run", exact=True).click()
         self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         self.wait_for(STARTED)
+        self.wait(seconds)
+        with contextlib.suppress(TimeoutError):  # the kernel may look idle between two cells
+            self.wait_for(ALL_RAN, seconds=20)
         self.wait(seconds)
 
     def wait(self, seconds: float = 60) -> None:
