@@ -339,18 +339,9 @@ class Page(HTMLParser):
         """Note what an element names, loads or leads to."""
         have = {name: value or "" for name, value in attributes}
         self.anchors |= {have[name] for name in ("id", "name") if name in have}
-        if (
-            tag in {"script", "img", "source", "iframe", "video", "audio", "embed"}
-            and "src" in have
-        ):
+        if tag in LOADING and "src" in have:
             self.loads.append(have["src"])
-        if tag == "link" and have.get("rel") not in {
-            "canonical",
-            "search",
-            "next",
-            "prev",
-            "index",
-        }:
+        if tag == "link" and have.get("rel") not in NOT_LOADED:
             self.loads.append(have.get("href", ""))
         if tag == "a" and "href" in have:
             self.links.append(have["href"])

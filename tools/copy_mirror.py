@@ -38,6 +38,7 @@ from data_helpers.offline.manifest import (
     read_manifest,
     write_manifest,
 )
+from data_helpers.offline.mirror import METADATA
 from data_helpers.sources import BUCKET, IMAGES, Source
 from data_helpers.store import ATTEMPTS, FIRST_PAUSE, blosc_problem
 from tools.list_chunks import LIST, Index, Listed, read_list
@@ -47,7 +48,6 @@ IN_FLIGHT = 32
 SPARE = 100_000_000  # bytes of disk to leave free
 RETRY = {408, 425, 429, 500, 502, 503, 504}
 TIMEOUT = aiohttp.ClientTimeout(total=300, sock_connect=10, sock_read=30)
-GROUP = (".zattrs", ".zgroup", ".zarray", ".zmetadata", "zarr.json")
 AGAIN = "run the same command again: it goes on where it stopped"
 SAFE = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*")  # a path that stays inside its folder
 
@@ -132,8 +132,8 @@ class Endpoint:
 
     async def documents(self, plan: Plan, folder: str) -> dict[str, dict[str, Any]]:
         """Fetch all documents that a group or an array may have."""
-        found = await asyncio.gather(*(self.document(plan, f"{folder}/{n}") for n in GROUP))
-        return {name: content for name, content in zip(GROUP, found, strict=True) if content}
+        found = await asyncio.gather(*(self.document(plan, f"{folder}/{n}") for n in METADATA))
+        return {name: content for name, content in zip(METADATA, found, strict=True) if content}
 
     async def image(self, plan: Plan, root: str, image_id: int) -> bool:
         """Fetch all metadata of one copy of an image; False if there is no such copy."""

@@ -115,7 +115,7 @@ def middle_chunks(size: int, wide: int, chunk: int) -> range:
 
 def replay(notebooks: Iterable[Path]) -> Listed:
     """Run notebooks on a stand-in that remembers, and return the chunks that they read."""
-    from tools.refresh_notebooks import NotebookClient, SilentOutput, nbformat
+    from tools.refresh_notebooks import client_for, nbformat
 
     app = RememberingApp()
     server = OfflineThread(app=app)
@@ -124,11 +124,8 @@ def replay(notebooks: Iterable[Path]) -> Listed:
     os.environ.pop("MPLBACKEND", None)
     for path in notebooks:
         before = sum(len(chunks.indexes) for chunks in app.read.values())
-        resources = {"metadata": {"path": str(path.parent)}}
         notebook = nbformat.read(path, as_version=4)
-        client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources)
-        client.widget_registry["@jupyter-widgets/output"]["OutputModel"] = SilentOutput
-        client.execute()
+        client_for(notebook, path.parent, timeout=600).execute()
         total = sum(len(chunks.indexes) for chunks in app.read.values())
         print(f"{path.name}: {total - before} chunks that no notebook before it read", flush=True)
     server.stop()

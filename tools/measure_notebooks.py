@@ -18,9 +18,8 @@ import tomllib
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
 
-from tools.refresh_notebooks import SilentOutput
+from tools.refresh_notebooks import client_for
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -60,10 +59,7 @@ def measure(path: Path) -> tuple[float, float]:
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(BEFORE))
     notebook.cells.append(nbformat.v4.new_code_cell(AFTER))
-    resources = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources)
-    client.widget_registry["@jupyter-widgets/output"]["OutputModel"] = SilentOutput
-    client.execute()
+    client_for(notebook, path.parent).execute()
     memory, received = notebook.cells[-1].outputs[0].text.split()
     return int(memory) / 1e6, int(received) / 1e6
 

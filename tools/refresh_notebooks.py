@@ -99,6 +99,15 @@ class SilentOutput(OutputWidget):
         """Send nothing; what the widget shows is not stored anyway."""
 
 
+def client_for(notebook: NotebookNode, folder: Path, **options: Any) -> NotebookClient:
+    """A client that runs a notebook in a folder, whatever widgets it shows."""
+    resources = {"metadata": {"path": str(folder)}}
+    options = {"timeout": 300, "kernel_name": "python3"} | options
+    client = NotebookClient(notebook, resources=resources, **options)
+    client.widget_registry["@jupyter-widgets/output"]["OutputModel"] = SilentOutput
+    return client
+
+
 def refresh(path: Path, **client_options: Any) -> None:
     """Execute a notebook in its own folder, tidy and store it; if a cell fails, leave it alone."""
     before = nbformat.read(path, as_version=4)
@@ -107,11 +116,8 @@ def refresh(path: Path, **client_options: Any) -> None:
         cell.setdefault("id", f"cell-{number}")  # nbformat would draw a random one
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    options = {"timeout": 300, "kernel_name": "python3", "record_timing": False} | client_options
-    resources = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(notebook, resources=resources, coalesce_streams=True, **options)
-    client.widget_registry["@jupyter-widgets/output"]["OutputModel"] = SilentOutput
-    client.execute()
+    options = {"record_timing": False, "coalesce_streams": True} | client_options
+    client_for(notebook, path.parent, **options).execute()
     tidy(notebook, before)
     whole = path.with_suffix(".part")  # nobody ever reads half a notebook
     whole.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")

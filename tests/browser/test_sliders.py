@@ -12,6 +12,7 @@ from PIL import Image
 
 from .conftest import Opened
 from .test_notebooks import NOTEBOOKS
+from .test_viewer import READY
 
 pytestmark = pytest.mark.timeout(400)
 SLIDERS = {
@@ -60,7 +61,6 @@ VIEWERS = (  # notebooks with a viewer that needs no answer first
     "02_explore_multiscale.ipynb",
     "solutions/04_overlay_labels.ipynb",
 )
-READY = "(root) => root.dataset.state === 'ready'"
 MORE = (
     "([root, before]) => root.dataset.state === 'ready' && Number(root.dataset.received) > before"
 )
