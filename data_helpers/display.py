@@ -16,8 +16,9 @@ from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar  # type: ig
 from skimage.segmentation import find_boundaries
 
 from .lengths import pixel_size, round_length, say_length
-from .multiscale import Multiscale, human_shape
+from .multiscale import Multiscale
 from .sources import Source
+from .words import human_shape
 
 OUTLINE_COLOR = (1.0, 0.0, 1.0)
 """Magenta: stands out from grey and is told apart by colour-blind readers."""

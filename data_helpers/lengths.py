@@ -25,6 +25,11 @@ WIDEST = 100_000.0
 """Micrometres (10 cm). No slide is so wide, so metadata that claim more are taken as wrong."""
 
 
+def micrometers(unit: str | None) -> float:
+    """How many micrometres a unit is, however it is spelled; 0 if it is no unit of length."""
+    return MICROMETERS.get(str(unit).lower().replace("metre", "meter"), 0.0)
+
+
 def finest_pixel(image: Multiscale) -> tuple[tuple[float, float] | None, str]:
     """Height and width of a pixel of the finest level in micrometres, or None and why not.
 
@@ -32,17 +37,19 @@ def finest_pixel(image: Multiscale) -> tuple[tuple[float, float] | None, str]:
     is exactly 1 by 1, which programs write when they do not know better, and where the whole
     image would be wider than `WIDEST`.
     """
-    whole = image._parent or image
-    if None in whole._transforms:
+    whole = image.parent or image
+    if not whole.has_scales:
         return None, "the metadata hold no scale"
     if whole.scales[0][-2:] == (1.0, 1.0):
         return None, "the metadata hold only a placeholder, 1"
-    units = [str(unit or "").lower().replace("metre", "meter") for unit in image.units[-2:]]
-    strange = [unit for unit in units if unit not in MICROMETERS]
+    strange = [unit for unit in image.units[-2:] if not micrometers(unit)]
     if strange:
         return None, f"unit {strange[0]!r}" if strange[0] else "the metadata name no unit"
     height, width = image.scales[0][-2:]
-    size = (abs(height) * MICROMETERS[units[0]], abs(width) * MICROMETERS[units[1]])
+    size = (
+        abs(height) * micrometers(image.units[-2]),
+        abs(width) * micrometers(image.units[-1]),
+    )
     across = max(side * n for side, n in zip(size, image.arrays[0].shape[-2:], strict=True))
     if across > WIDEST:
         return None, f"the metadata make the picture {across / 10_000:.3g} cm wide"

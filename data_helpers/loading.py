@@ -10,9 +10,10 @@ import numpy as np
 from .cache import Cache
 from .chunks import StoredArray
 from .errors import TooLargeError
-from .multiscale import Multiscale, find_multiscale, human_bytes
+from .multiscale import Multiscale, find_multiscale
 from .progress import counting_bar
 from .sources import Source
+from .words import human_bytes
 
 MAX_BYTES = 2 * 1024**3
 """`load_binary_from_s3_with_data` refuses to load more than this: 2 GiB."""

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .words import human_bytes
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
     from matplotlib.axes import Axes
@@ -122,8 +124,6 @@ class Cost:
         self._lock = threading.Lock()
 
     def __str__(self) -> str:
-        from .multiscale import human_bytes  # which imports the store, and the store this module
-
         parts = [f"{self.requests:,} request{'' if self.requests == 1 else 's'}"]
         parts.append(human_bytes(self.bytes))
         if self.requests:

@@ -31,6 +31,7 @@ from .errors import (
 )
 from .sources import IMAGES, Source, resolve_source
 from .store import CarefulStore
+from .words import human_bytes, human_shape
 
 VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")
 """OME-Zarr versions that are understood."""
@@ -50,11 +51,17 @@ class Channel:
         Six hexadecimal digits, red green blue, such as "00FF00".
     window : tuple of float, or None
         Pixel values to show as black and as full colour.
+    active : bool
+        Whether to show it at first.
+    inverted : bool
+        Whether the low values are the bright ones.
     """
 
     label: str
     color: str = "FFFFFF"
     window: tuple[float, float] | None = None
+    active: bool = True
+    inverted: bool = False
 
 
 class Multiscale:
@@ -92,7 +99,7 @@ class Multiscale:
         self._store = store
         self._attributes = attributes
         self._zarr_format = zarr_format
-        self._parent = parent
+        self.parent = parent
         self._known = known or {}
         try:
             self._multiscale: dict[str, Any] = attributes["multiscales"][0]
@@ -141,13 +148,13 @@ class Multiscale:
     @property
     def synthetic(self) -> bool:
         """Whether the metadata call the image synthetic."""
-        return "synthetic" in (self._parent.name if self._parent else self.name).lower()
+        return "synthetic" in (self.parent or self).name.lower()
 
     @property
     def title(self) -> str:
         """Short title for figures; says "synthetic" where the pixels are."""
-        if self._parent:
-            return f"labels of {self._parent.title}"
+        if self.parent:
+            return f"labels of {self.parent.title}"
         short = f"IDR {self.image_id}" if self.image_id else self.name
         hint = " (synthetic stand-in)" if self.synthetic and "synthetic" not in short else ""
         return short + hint
@@ -229,6 +236,11 @@ class Multiscale:
         """Unit of each axis, or None where the metadata name none."""
         return self._units or (None,) * len(self.axes)
 
+    @property
+    def has_scales(self) -> bool:
+        """Whether the metadata hold a scale for every level."""
+        return None not in self._transforms
+
     @cached_property
     def scales(self) -> list[tuple[float, ...]]:
         """For each level the size of one pixel along each axis, in `units`.
@@ -236,15 +248,15 @@ class Multiscale:
         Where the metadata hold no scale (before version 0.4), sizes are relative to the finest
         level, whose pixels count 1.
         """
-        if None not in self._transforms:
+        if self.has_scales:
             overall = self._overall or (1.0,) * len(self.axes)
             return [
                 tuple(a * b for a, b in zip(scale, overall, strict=True))
                 for scale in self._transforms
                 if scale is not None
             ]
-        finest = self._parent or self
-        base = dict(zip(finest.axes, finest.scales[0], strict=True)) if self._parent else {}
+        finest = self.parent or self
+        base = dict(zip(finest.axes, finest.scales[0], strict=True)) if self.parent else {}
         whole = dict(zip(finest.axes, finest.arrays[0].shape, strict=True))
         return [
             tuple(
@@ -608,6 +620,7 @@ def _transform_scale(holder: dict[str, Any]) -> tuple[float, ...] | None:
 
 
 def _read_channels(omero: dict[str, Any]) -> list[Channel]:
+    grey = dict(omero.get("rdefs") or {}).get("model") == "greyscale"
     channels = []
     for number, channel in enumerate(omero.get("channels") or []):
         window = dict(channel.get("window") or {})
@@ -615,8 +628,10 @@ def _read_channels(omero: dict[str, Any]) -> list[Channel]:
         channels.append(
             Channel(
                 label=str(channel.get("label") or f"channel {number}"),
-                color=str(channel.get("color") or "FFFFFF"),
+                color="FFFFFF" if grey else str(channel.get("color") or "FFFFFF"),
                 window=(float(window["start"]), float(window["end"])) if known else None,
+                active=bool(channel.get("active", True)),
+                inverted=bool(channel.get("inverted", False)),
             )
         )
     return channels
@@ -625,16 +640,3 @@ def _read_channels(omero: dict[str, Any]) -> list[Channel]:
 def _alike(size: tuple[float, float], other: tuple[float, float]) -> bool:
     """Whether two pixel sizes agree; halving an odd number of pixels makes small differences."""
     return all(abs(a / b - 1) < 0.1 for a, b in zip(size, other, strict=True))
-
-
-def human_shape(sizes: Sequence[int]) -> str:
-    """Sizes as people say them: ``human_shape((1, 1024))`` is "1 × 1,024"."""
-    return " × ".join(f"{size:,}" for size in sizes)
-
-
-def human_bytes(count: float) -> str:
-    """Bytes as people say them: ``human_bytes(54_600_000)`` is "54.6 MB"."""
-    units = ["TB", "GB", "MB", "kB", "bytes"]
-    while count >= 999.5 and len(units) > 1:  # what would be rounded to 1000
-        count, _ = count / 1000, units.pop()
-    return f"{count:.0f} bytes" if units[-1] == "bytes" else f"{count:.3g} {units[-1]}"

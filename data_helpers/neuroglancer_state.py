@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .lengths import micrometers
 from .multiscale import Channel, Multiscale
 
-METRES = {"meter": 1.0, "millimeter": 1e-3, "micrometer": 1e-6, "nanometer": 1e-9, None: 1.0}
 SCREEN = 400  # pixels that the image shall fill at first, roughly
 
 
@@ -46,28 +46,33 @@ def state_of(address: str, name: str, image: Multiscale | int | None) -> dict[st
         layers = [_channel_layer(layer, n, channel) for n, channel in enumerate(channels)]
     state: dict[str, Any] = {"layers": layers}
     space = {axis: axes[axis] for axis in "xyz" if axis in axes}
-    if all(axis.unit in METRES for axis in space.values()):
-        state["dimensions"] = {
-            name: [axis.scale * METRES[axis.unit], "m" if axis.unit else ""]
-            for name, axis in space.items()
-        }
+    if all(not axis.unit or micrometers(axis.unit) for axis in space.values()):
+        state["dimensions"] = {name: _dimension(axis) for name, axis in space.items()}
         state["crossSectionScale"] = max(space["x"].size, space["y"].size) / SCREEN
     if "z" not in axes or axes["z"].size == 1:
         state["layout"] = "xy"
     return state
 
 
+def _dimension(axis: Axis) -> list[Any]:
+    """Size of a pixel along an axis, in metres if the metadata name a unit of length."""
+    size = micrometers(axis.unit)
+    return [axis.scale * size / 1e6, "m"] if size else [axis.scale, ""]
+
+
 def _channel_layer(layer: dict[str, Any], number: int, channel: Channel) -> dict[str, Any]:
     """A layer that adds one channel, in its colour and window, to those below."""
     window = "range=[{:g}, {:g}]".format(*channel.window) if channel.window else ""
+    share = "1.0 - window()" if channel.inverted else "window()"
     shader = (
         f"#uicontrol invlerp window({window})\n"
         f'#uicontrol vec3 color color(default="#{channel.color}")\n'
-        "void main() { emitRGB(color * window()); }"
+        f"void main() {{ emitRGB(color * ({share})); }}"
     )
     name = f"{channel.label} of {layer['name']}"
     shown = {"localPosition": [number], "shader": shader, "blend": "additive", "opacity": 1}
-    return {**layer, "name": name, **shown}
+    hidden = {} if channel.active else {"visible": False}
+    return {**layer, "name": name, **shown, **hidden}
 
 
 def _opened(image: Multiscale) -> tuple[dict[str, Axis], list[Channel]]:

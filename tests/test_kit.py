@@ -15,12 +15,12 @@ from support.mirrors import EMPTY, MOVIE, V01, V04, chunk_count, listed, make_or
 from support.misbehaving import MisbehavingServer, cut, garble, hang, portal, status
 
 from data_helpers import OmeZarrError, load_labels_from_s3, open_multiscale
-from data_helpers.multiscale import human_bytes
 from data_helpers.offline.catalogue import build_catalogue
 from data_helpers.offline.manifest import FILE, read_manifest
 from data_helpers.offline.mirror import MirrorApp
 from data_helpers.offline.server import OfflineThread
 from data_helpers.sources import Source
+from data_helpers.words import human_bytes
 from tools import copy_mirror as copying
 from tools import list_chunks, make_kit
 from tools.copy_mirror import copy_mirror

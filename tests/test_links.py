@@ -11,6 +11,7 @@ import neuroglancer
 import numpy as np
 import pytest
 import zarr
+from support.images import axes, scales, write_v2
 
 from data_helpers import IMAGES, current_source, open_multiscale, viewer_links
 from data_helpers.errors import ImageNotFoundError, NotOmeZarrError
@@ -100,6 +101,26 @@ def test_neuroglancer_shows_the_planes_and_the_channels_of_a_registered_image():
     assert state.layout.type == "4panel"
     plane = neuroglancer.parse_url(viewer_links(9822152).links["neuroglancer"])
     assert plane.layout.type == "xy" and plane.cross_section_scale == 144384 / 400
+
+
+def test_neuroglancer_hides_and_inverts_channels_as_the_metadata_say(tmp_path):
+    channels = [
+        {"label": "dark", "inverted": True, "window": {"start": 0, "end": 9}},
+        {"label": "off", "active": False},
+    ]
+    multiscale = {
+        "version": "0.4",
+        "axes": axes("czyx", z="nanometer", y="micrometre", x="um"),
+        "datasets": scales((1, 500, 0.25, 0.25)),
+    }
+    pixels = np.ones((2, 1, 8, 9), "u2")
+    folder = write_v2(tmp_path, [pixels], multiscale, omero={"channels": channels})
+    state = state_of("a", "b", open_multiscale(folder))
+    dark, off = state["layers"]
+    assert "emitRGB(color * (1.0 - window()))" in dark["shader"] and "visible" not in dark
+    assert "emitRGB(color * (window()))" in off["shader"] and off["visible"] is False
+    sizes = {name: size for name, (size, unit) in state["dimensions"].items() if unit == "m"}
+    assert sizes == pytest.approx({"x": 0.25e-6, "y": 0.25e-6, "z": 0.5e-6})
 
 
 @pytest.mark.parametrize("image_id", IMAGES)

@@ -28,8 +28,8 @@ from support.images import noise, write_json, write_v2
 from zarr.core.sync import sync
 
 from data_helpers import AccessDeniedError, ChunkError, meter, open_multiscale, request_meter, store
-from data_helpers.multiscale import human_bytes
 from data_helpers.store import CarefulStore
+from data_helpers.words import human_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 SANITIZE = ROOT / "tests" / "nbval_sanitize.cfg"

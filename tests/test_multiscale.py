@@ -27,8 +27,9 @@ from data_helpers import (
     open_multiscale,
     request_meter,
 )
-from data_helpers.multiscale import Channel, human_bytes
+from data_helpers.multiscale import Channel
 from data_helpers.sources import find_source
+from data_helpers.words import human_bytes
 
 V01 = "zarr/v0.1/{}.zarr"
 EMBRYO_V04 = "zarr/v0.4/idr0044A/4007801.zarr"

@@ -20,6 +20,7 @@ from support.misbehaving import hang, status
 import data_helpers as dh
 from data_helpers.errors import ChunkError, NoLabelsError, TooLargeError
 from data_helpers.lengths import finest_pixel
+from data_helpers.multiscale import Channel
 from data_helpers.viewer import scene, tiles, widget
 from data_helpers.viewer.scene import Look, Scene
 from data_helpers.viewer.tiles import ChunkCache, NotWantedError, merge, outlines, read_plane
@@ -223,6 +224,12 @@ def test_channels_add_up_in_their_colours():
     assert picture.tolist() == [[[0, 0, 0], [0, 128, 0], [255, 255, 0], [128, 255, 0]]]
 
 
+def test_low_values_of_an_inverted_channel_are_bright():
+    first, second = np.array([[0.0, 25, 100, np.nan]]), np.array([[0.0, 0, 0, 10]])
+    picture = merge([first, second], [(1, 0, 0), (0, 1, 0)], [(0, 100), (0, 10)], [True, False])
+    assert picture.tolist() == [[[255, 0, 0], [191, 0, 0], [0, 0, 0], [0, 255, 0]]]
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i2", ">u2", "<u4", ">f4", "f8"])
 def test_a_window_of_every_data_type(dtype):
     plane = np.array([[10, 20, 30, 40]]).astype(dtype)
@@ -320,6 +327,25 @@ def test_colours_windows_and_visible_channels_are_those_of_the_metadata(tmp_path
     viewer = dh.view(opened)
     assert viewer._scene.start.channels == ((0, 10.0, 90.0),)
     assert [c["label"] for c in viewer.facts["channels"]] == ["DNA", "actin"]
+
+
+def test_a_channel_that_the_metadata_invert_is_shown_so(tmp_path):
+    window = {"start": 0, "end": 4096}
+    channels = [{"color": "00FF00", "window": window, "inverted": True}]
+    pixels = noise(1, 40, 50)
+    opened = image(tmp_path / "image", [pixels], "cyx", omero={"channels": channels})
+    look = Look(t=0, z=0, channels=((0, 0, 4096),), exact=True)
+    shown = seen(dh.view(opened)._scene.tile(0, 0, 0, look))
+    expected = merge([4096 - pixels[0].astype(float)], [(0, 1, 0)], [(0, 4096)])
+    np.testing.assert_array_equal(shown, expected)
+
+
+def test_the_greyscale_model_shows_grey(tmp_path):
+    """As OMERO and Vizarr do, whatever the colours of the channels."""
+    omero = {"channels": [{"label": "DNA", "color": "0000FF"}], "rdefs": {"model": "greyscale"}}
+    opened = image(tmp_path / "image", [noise(1, 9, 9)], "cyx", omero=omero)
+    assert opened.channels == [Channel("DNA", "FFFFFF")]
+    assert dh.view(opened).facts["channels"][0]["color"] == "FFFFFF"
 
 
 def test_without_metadata_a_window_is_the_range_of_the_overview(tmp_path):

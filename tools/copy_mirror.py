@@ -28,7 +28,6 @@ import aiohttp
 from tqdm import tqdm
 
 from data_helpers.errors import OmeZarrError
-from data_helpers.multiscale import human_bytes
 from data_helpers.offline.manifest import (
     FILE,
     Copied,
@@ -41,6 +40,7 @@ from data_helpers.offline.manifest import (
 from data_helpers.offline.mirror import METADATA
 from data_helpers.sources import BUCKET, IMAGES, Source
 from data_helpers.store import ATTEMPTS, FIRST_PAUSE, blosc_problem
+from data_helpers.words import human_bytes
 from tools.list_chunks import LIST, Index, Listed, read_list
 
 LIMIT = 400_000_000  # bytes of a mirror, which has to fit on any stick and through any network

@@ -30,8 +30,8 @@ from pathlib import Path
 from packaging.markers import Environment, Marker, default_environment
 
 from data_helpers.errors import OmeZarrError
-from data_helpers.multiscale import human_bytes
 from data_helpers.sources import Source, find_source
+from data_helpers.words import human_bytes
 from tools.copy_mirror import copy_mirror
 
 ROOT = Path(__file__).resolve().parents[1]

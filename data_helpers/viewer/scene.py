@@ -62,6 +62,7 @@ class Band:
     window: tuple[float, float]
     limits: tuple[float, float]
     shown: bool
+    inverted: bool
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,7 @@ class Scene:
                 [planes[c] for c, _, _ in look.channels],
                 [color_of(self.bands[c].color) for c, _, _ in look.channels],
                 [(low, high) for _, low, high in look.channels],
+                [self.bands[c].inverted for c, _, _ in look.channels],
             )
         else:
             picture = np.zeros((len(rows), len(columns), 3), np.uint8)
@@ -391,12 +393,9 @@ def describe(image: Multiscale, c: int, plane: np.ndarray | None) -> Band:
     limits = (min(lowest, window[0]), max(highest, window[1] + 0.5 * (window[1] - window[0])))
     if dtype.kind in "iu":
         limits = (limits[0], min(limits[1], float(np.iinfo(dtype).max)))
-    listed: Any = image._omero.get("channels") or []
-    if known and isinstance(listed[c], dict):
-        shown = bool(listed[c].get("active", True))
-    else:
-        shown = c < 4
-    return Band(label, color.lstrip("#")[:6], window, limits, shown)
+    shown = known.active if known else c < 4
+    inverted = known is not None and known.inverted
+    return Band(label, color.lstrip("#")[:6], window, limits, shown, inverted)
 
 
 def value_range(plane: np.ndarray | None, dtype: np.dtype[Any]) -> tuple[float, float]:

@@ -283,6 +283,7 @@ def merge(
     planes: Sequence[np.ndarray],
     colors: Sequence[tuple[float, float, float]],
     windows: Sequence[tuple[float, float]],
+    inverted: Sequence[bool] | None = None,
 ) -> np.ndarray:
     """Add up channels, each in its colour.
 
@@ -294,6 +295,8 @@ def merge(
         Red, green and blue of each, 0 to 1.
     windows : sequence of tuple of float
         Pixel values of each to show as black and as full colour.
+    inverted : sequence of bool, optional
+        Whether the low values of each are the bright ones.
 
     Returns
     -------
@@ -301,11 +304,12 @@ def merge(
         Picture of shape (y, x, 3), uint8. A sum above full colour is cut off.
     """
     picture = np.zeros((*planes[0].shape, 3), np.float32)
-    for plane, color, (low, high) in zip(planes, colors, windows, strict=True):
+    upside_down = inverted or [False] * len(planes)
+    for plane, color, (low, high), down in zip(planes, colors, windows, upside_down, strict=True):
         values = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
             share = np.subtract(values, low) / (high - low if high > low else 1e-9)
-        share = np.clip(np.nan_to_num(share, nan=0), 0, 1).astype(np.float32)
+        share = np.clip(np.nan_to_num(1 - share if down else share, nan=0), 0, 1).astype(np.float32)
         for number, part in enumerate(color):
             if part:
                 picture[..., number] += share * np.float32(part)

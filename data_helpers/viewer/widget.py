@@ -215,6 +215,6 @@ def view(
         found = image.label(labels)
     elif labels:
         found = image.label()
-    elif labels is None and image._parent:  # a label image: outline its own labels
+    elif labels is None and image.parent:  # a label image: outline its own labels
         found = image
     return Viewer(Scene(image, found, table, _chunks), max(int(height), 120))
