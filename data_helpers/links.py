@@ -38,12 +38,13 @@ USES = {
     "validator": "check and browse the metadata",
 }
 
-# What works for an image that has no public address.
+# What works, where that is not everything; most is for an image that has no public address.
 ASKS = "the browser asks you to allow it (Chrome, Edge, perhaps Firefox) or refuses (Safari)"
 REFUSES = "most browsers refuse this: a page from https:// may not read from http://"
 SERVE_FIRST = "a web page cannot read a folder: `ome_zarr view` (of ome-zarr-py) serves it first"
 NEWER_COPY = "reads no version before 0.4, so this opens the newer copy beside it"
 NEWER_ONLY = "reads no version before 0.4, and this image is older"
+MISSING_CHANNEL = "if a channel is missing at first, zoom a little, and it comes"
 UNTRIED = "not tried yet with an address on one's own computer"
 REAL = "The public image with this id (real pixels, opens on any computer):"
 SAME_COMPUTER = (
@@ -175,15 +176,16 @@ def viewer_links(image: int | str | Multiscale) -> ViewerLinks:
     image_id, newest = _registered(address)
     readable = newest or ("" if opened and opened.version < "0.4" else address)
 
+    said = [] if readable == address else [NEWER_COPY if readable else NEWER_ONLY]
     query = urlencode({"source": address})
     links = {"vizarr": f"{VIZARR}?{query}"}
     if readable:
         state = state_of(readable, title or _last_part(readable), image_id or opened)
         links["neuroglancer"] = f"{NEUROGLANCER}#!{_fragment(state)}"
+        if len(state["layers"]) > 1:
+            said.append(MISSING_CHANNEL)
     links["validator"] = f"{VALIDATOR}?{query}"
-    notes = {}
-    if readable != address:
-        notes["neuroglancer"] = NEWER_COPY if readable else NEWER_ONLY
+    notes = {"neuroglancer": "; ".join(said)} if said else {}
     commands = {
         "napari": f"napari --plugin napari-ome-zarr {_quoted(address)}",
         "fiji": f"{FIJI_MENU} > Open OME ZARR from S3... (from the MoBIE update site), then paste "

@@ -15,7 +15,7 @@ from support.images import axes, scales, write_v2
 
 from data_helpers import IMAGES, current_source, open_multiscale, viewer_links
 from data_helpers.errors import ImageNotFoundError, NotOmeZarrError
-from data_helpers.links import REAL, public_address
+from data_helpers.links import MISSING_CHANNEL, REAL, public_address
 from data_helpers.neuroglancer_state import state_of
 from data_helpers.sources import Source
 
@@ -248,8 +248,14 @@ def test_plain_http_elsewhere_is_refused_by_browsers(host):
 
 
 def test_a_public_address_needs_no_notes():
-    ways = viewer_links(6001247)
+    ways = viewer_links(9822152)
     assert not ways.notes and not ways.advice and ways.public is None
+
+
+def test_of_several_channels_one_may_be_missing_in_neuroglancer():
+    assert viewer_links(6001247).notes == {"neuroglancer": MISSING_CHANNEL}
+    shown = viewer_links(6001247)._repr_html_()
+    assert "slice through volumes<br><small>if a channel is missing" in shown
 
 
 def test_labels_of_an_old_copy_have_no_link_to_neuroglancer(offline):
