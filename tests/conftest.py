@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import asyncio
 import multiprocessing
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.misbehaving import MisbehavingServer
+from zarr.core import sync as zarr_sync
 
 from data_helpers import sources, store
 
@@ -23,6 +25,20 @@ def fresh_kernel(monkeypatch):
     """Each test starts like a kernel in which no source was chosen yet; offline is the default."""
     monkeypatch.setenv("OME_ZARR_SOURCE", "offline")
     monkeypatch.setattr(sources, "_current", None)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_under_way():
+    """What a test goes on asking for ends with it: the meter of the next test would count it.
+
+    When one of many requests fails for good, or nobody waits for an answer any more, the others
+    go on, and try again.
+    """
+    yield
+    loop = zarr_sync.loop[0]
+    if loop is not None:
+        for task in asyncio.all_tasks(loop):
+            loop.call_soon_threadsafe(task.cancel)
 
 
 @pytest.fixture
