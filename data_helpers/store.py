@@ -362,9 +362,10 @@ async def _read_local(path: str, start: int | None, end: int | None, request: Re
 
     def read() -> bytes:
         request.sent_now()  # until here it waited for a free thread
-        found = file.read_bytes()
-        request.came_now()
-        return found
+        try:
+            return file.read_bytes()
+        finally:  # also where there is no such file: the thread is free for another request
+            request.came_now()
 
     data = await asyncio.to_thread(read)
     return Answer(data[start:end], f"{file.stat().st_mtime_ns}-{len(data)}")

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ from data_helpers.words import human_bytes
 ROOT = Path(__file__).resolve().parents[1]
 SANITIZE = ROOT / "tests" / "nbval_sanitize.cfg"
 KEYS = [f"0/{y}/{x}" for y in range(3) for x in range(4)]  # the chunks of `image`
+THREADS = min(32, os.cpu_count() + 4)  # that read files
 
 
 @pytest.fixture
@@ -181,7 +183,18 @@ def test_a_local_folder(folder):
     assert (cost.requests, cost.not_found) == (3 + 12, 1 + 1)
     metadata = sizes(folder, [".zattrs", "0/.zarray"])
     assert cost.bytes == metadata + sizes(folder, KEYS[1:])
-    assert 1 <= cost.most_in_flight <= min(32, os.cpu_count() + 4)  # threads that read files
+    assert 1 <= cost.most_in_flight <= THREADS
+
+
+def test_a_missing_file_is_in_flight_no_longer_than_it_is_looked_for(tmp_path):
+    write_v2(tmp_path, [noise(320, 320)], {"version": "0.3", "axes": ["y", "x"]})
+    for chunk in (tmp_path / "0").glob("[0-9]*"):
+        shutil.rmtree(chunk) if chunk.is_dir() else chunk.unlink()
+    stored = open_multiscale(tmp_path).arrays[0]
+    with request_meter() as cost:
+        assert not stored[:].any()
+    assert cost.requests == cost.not_found == 400
+    assert 1 <= cost.most_in_flight <= THREADS
 
 
 # The most in flight
