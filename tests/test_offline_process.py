@@ -17,6 +17,8 @@ import psutil
 import pytest
 
 from data_helpers.offline import process
+from data_helpers.offline.__main__ import wait_for_interrupt
+from data_helpers.offline.server import OfflineThread
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = "/idr/zarr/v0.1/6001247.zarr/.zattrs"
@@ -80,6 +82,8 @@ def kernels():
 
 KERNEL = """
     from data_helpers.offline import process
+from data_helpers.offline.__main__ import wait_for_interrupt
+from data_helpers.offline.server import OfflineThread
     print(process.endpoint(), flush=True)
     input()
 """
@@ -217,6 +221,8 @@ def test_it_prints_nothing_into_the_notebook(kernels):
         from urllib.error import HTTPError
         from urllib.request import urlopen
         from data_helpers.offline import process
+from data_helpers.offline.__main__ import wait_for_interrupt
+from data_helpers.offline.server import OfflineThread
         endpoint = process.endpoint()
         try:
             urlopen(endpoint + "/idr/missing")
@@ -293,6 +299,8 @@ def test_it_goes_although_a_forked_child_holds_the_pipe(kernels):
     code = """
         import os, time
         from data_helpers.offline import process
+from data_helpers.offline.__main__ import wait_for_interrupt
+from data_helpers.offline.server import OfflineThread
         endpoint = process.endpoint()
         child = os.fork()
         if child == 0:
@@ -318,6 +326,8 @@ def test_an_interrupt_of_the_kernel_does_not_reach_it(kernels):
     code = """
         import time
         from data_helpers.offline import process
+from data_helpers.offline.__main__ import wait_for_interrupt
+from data_helpers.offline.server import OfflineThread
         try:
             print(process.endpoint(), flush=True)
             time.sleep(60)
@@ -356,6 +366,8 @@ def test_a_forked_child_uses_the_server_and_leaves_it_running(kernels):
         import os, sys, threading
         from urllib.request import urlopen
         from data_helpers.offline import process
+from data_helpers.offline.__main__ import wait_for_interrupt
+from data_helpers.offline.server import OfflineThread
         endpoint = process.endpoint()
         process._lock.acquire()  # as if another thread held it while this one forks
         child = os.fork()
@@ -389,18 +401,32 @@ def test_a_forked_child_notices_that_the_server_is_gone(server):
 
 
 @posix
-def test_by_hand_ctrl_c_ends_it_cleanly():
-    command = [sys.executable, "-m", "data_helpers.offline", "--port", "0"]
+@pytest.mark.parametrize("seconds", [0, 0.7], ids=["at its first line", "while it waits"])
+def test_by_hand_ctrl_c_ends_it_cleanly(seconds):
+    command = [sys.executable, "-u", "-m", "data_helpers.offline", "--port", "0"]
     running = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     first = running.stdout.readline()
     endpoint = first.split(" at ")[1].split()[0]
-    assert "synthetic" in first and answers(endpoint)
+    assert "synthetic" in first and (seconds == 0 or answers(endpoint))
+    time.sleep(seconds)
     running.send_signal(signal.SIGINT)
     rest, errors = running.communicate(timeout=15)
     assert running.returncode == 0 and errors == "" and rest.endswith("Stopped.\n")
     assert not is_open(endpoint)
+
+
+@posix
+def test_ctrl_c_leaves_the_server_running_until_it_is_stopped():
+    """An interrupted `Thread.join` would take its thread for ended (before Python 3.13)."""
+    server = OfflineThread()
+    threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        wait_for_interrupt(server)
+    assert server.alive() and answers(server.endpoint)
+    server.stop()
+    assert not server.alive() and not is_open(server.endpoint)
 
 
 # Memory

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 from ..errors import OmeZarrError
 from .mirror import MirrorApp
@@ -38,6 +39,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not 0 <= options.port <= 65535 or options.delay_ms < 0:
         parser.error("the port lies between 0 and 65535, and a delay is not negative")
+    try:
+        return serve(options)
+    except KeyboardInterrupt:
+        print("\nStopped.")
+        return 0
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve what the options ask for; 1 if that cannot be served."""
     app: S3App | None = None
     try:
         if options.mirror:
@@ -53,17 +63,20 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    if options.until_stdin_closes:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the kernel's own code
-        print(READY + server.endpoint, flush=True)
-        wait_for_parent(server)
-    else:
-        if isinstance(app, MirrorApp):
-            print(f"Serving the mirror {app.folder} at {server.endpoint} (bucket idr).", flush=True)
+    try:
+        if options.until_stdin_closes:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the kernel's own code
+            print(READY + server.endpoint, flush=True)
+            wait_for_parent(server)
         else:
-            print_banner(server.endpoint)
-        wait_for_interrupt(server)
-    server.stop()
+            if isinstance(app, MirrorApp):
+                print(f"Serving the mirror {app.folder} at {server.endpoint} (bucket idr).")
+            else:
+                print_banner(server.endpoint)
+            sys.stdout.flush()
+            wait_for_interrupt(server)
+    finally:
+        server.stop()
     return 0
 
 
@@ -73,16 +86,17 @@ def print_banner(endpoint: str) -> None:
     print("The data are synthetic: computed on this computer, not downloaded from IDR. Try:")
     for key in EXAMPLES:
         print(f"  {endpoint}/idr/{key}")
-    print(f"In a notebook: choose_source('{endpoint}')", flush=True)
+    print(f"In a notebook: choose_source('{endpoint}')")
 
 
 def wait_for_interrupt(server: OfflineThread) -> None:
-    """Return at Ctrl-C, or when the server stops by itself."""
-    try:
-        while server.alive():
-            server.join(0.5)
-    except KeyboardInterrupt:
-        print("\nStopped.")
+    """Return when the server stops by itself; Ctrl-C raises KeyboardInterrupt as anywhere.
+
+    It sleeps rather than join the thread: up to Python 3.12, a join that Ctrl-C interrupts takes a
+    thread that still runs for ended, and the socket would be closed under it.
+    """
+    while server.alive():
+        time.sleep(0.5)
 
 
 def wait_for_parent(server: OfflineThread) -> None:

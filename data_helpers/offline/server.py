@@ -380,10 +380,6 @@ class OfflineThread:
         """Tell whether the server runs."""
         return self._thread.is_alive()
 
-    def join(self, timeout: float) -> None:
-        """Wait until the server stops by itself, `timeout` seconds at most."""
-        self._thread.join(timeout)
-
     def stop(self) -> None:
         """Stop the server and wait until its port is closed, a few seconds at most."""
         self._server.should_exit = True
