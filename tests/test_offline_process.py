@@ -23,6 +23,7 @@ from data_helpers.offline.server import OfflineThread
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = "/idr/zarr/v0.1/6001247.zarr/.zattrs"
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and fork are POSIX")
+measured = pytest.mark.measure_processes
 
 
 def answers(endpoint):
@@ -82,8 +83,6 @@ def kernels():
 
 KERNEL = """
     from data_helpers.offline import process
-from data_helpers.offline.__main__ import wait_for_interrupt
-from data_helpers.offline.server import OfflineThread
     print(process.endpoint(), flush=True)
     input()
 """
@@ -104,6 +103,7 @@ def test_it_is_ready_within_two_seconds():
     assert min(times) < 2, times
 
 
+@measured
 def test_it_starts_and_stops(server):
     assert server.endpoint.startswith("http://127.0.0.1:")
     assert server.alive() and server.pid == psutil.Process(server.pid).pid
@@ -221,8 +221,6 @@ def test_it_prints_nothing_into_the_notebook(kernels):
         from urllib.error import HTTPError
         from urllib.request import urlopen
         from data_helpers.offline import process
-from data_helpers.offline.__main__ import wait_for_interrupt
-from data_helpers.offline.server import OfflineThread
         endpoint = process.endpoint()
         try:
             urlopen(endpoint + "/idr/missing")
@@ -266,6 +264,7 @@ def test_a_server_that_talks_a_lot_is_not_blocked(monkeypatch, tmp_path):
 # When the kernel goes
 
 
+@measured
 def test_it_goes_when_the_kernel_ends(kernels):
     kernel = kernels(KERNEL)
     endpoint = kernel.stdout.readline().strip()
@@ -299,8 +298,6 @@ def test_it_goes_although_a_forked_child_holds_the_pipe(kernels):
     code = """
         import os, time
         from data_helpers.offline import process
-from data_helpers.offline.__main__ import wait_for_interrupt
-from data_helpers.offline.server import OfflineThread
         endpoint = process.endpoint()
         child = os.fork()
         if child == 0:
@@ -321,13 +318,12 @@ from data_helpers.offline.server import OfflineThread
         os.kill(int(child), signal.SIGKILL)
 
 
+@measured
 @posix
 def test_an_interrupt_of_the_kernel_does_not_reach_it(kernels):
     code = """
         import time
         from data_helpers.offline import process
-from data_helpers.offline.__main__ import wait_for_interrupt
-from data_helpers.offline.server import OfflineThread
         try:
             print(process.endpoint(), flush=True)
             time.sleep(60)
@@ -360,14 +356,13 @@ def test_two_kernels_have_two_servers(kernels):
     assert answers(second)
 
 
+@measured
 @posix
 def test_a_forked_child_uses_the_server_and_leaves_it_running(kernels):
     code = """
         import os, sys, threading
         from urllib.request import urlopen
         from data_helpers.offline import process
-from data_helpers.offline.__main__ import wait_for_interrupt
-from data_helpers.offline.server import OfflineThread
         endpoint = process.endpoint()
         process._lock.acquire()  # as if another thread held it while this one forks
         child = os.fork()
@@ -387,6 +382,7 @@ from data_helpers.offline.server import OfflineThread
     assert not is_open(endpoint)
 
 
+@measured
 @posix
 def test_a_forked_child_notices_that_the_server_is_gone(server):
     child = os.fork()
@@ -400,6 +396,7 @@ def test_a_forked_child_notices_that_the_server_is_gone(server):
 # By hand
 
 
+@measured
 @posix
 @pytest.mark.parametrize("seconds", [0, 0.7], ids=["at its first line", "while it waits"])
 def test_by_hand_ctrl_c_ends_it_cleanly(seconds):
@@ -421,9 +418,11 @@ def test_by_hand_ctrl_c_ends_it_cleanly(seconds):
 def test_ctrl_c_leaves_the_server_running_until_it_is_stopped():
     """An interrupted `Thread.join` would take its thread for ended (before Python 3.13)."""
     server = OfflineThread()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # Dask-Jobqueue changes it
     threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
         wait_for_interrupt(server)
+    signal.signal(signal.SIGINT, before)
     assert server.alive() and answers(server.endpoint)
     server.stop()
     assert not server.alive() and not is_open(server.endpoint)

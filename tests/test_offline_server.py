@@ -799,10 +799,10 @@ def test_by_hand_a_port_in_use_is_one_sentence(server, capsys):
 
 
 def test_by_hand_it_says_what_it_serves(server, capsys, ask, monkeypatch):
-    def interrupted(self, timeout):
+    def interrupted(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(OfflineThread, "join", interrupted)
+    monkeypatch.setattr(OfflineThread, "alive", interrupted)
     assert by_hand.main(["--port", "0"]) == 0
     said = capsys.readouterr().out
     assert "synthetic" in said and "http://127.0.0.1:" in said and said.endswith("Stopped.\n")

@@ -65,7 +65,8 @@ def serve(options: argparse.Namespace) -> int:
         return 1
     try:
         if options.until_stdin_closes:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the kernel's own code
+            # An interrupt is for the code of the kernel.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             print(READY + server.endpoint, flush=True)
             wait_for_parent(server)
         else:
