@@ -2,7 +2,8 @@
 
 Its link holds its whole state as JSON. Left alone, Neuroglancer looks along the first three axes,
 T, Z and Y, and shows the whole range of a data type from black to white. So the state names the
-axes to look along, the zoom, and a layer for each channel with its colour and window.
+axes to look along, the place to look at, the zoom, and a layer for each channel with its colour
+and window.
 """
 
 from __future__ import annotations
@@ -16,11 +17,17 @@ SCREEN = 400  # pixels that the image shall fill at first, roughly
 
 
 class Axis(NamedTuple):
-    """One axis: how many pixels, how large, in which unit."""
+    """One axis: how many pixels, how large, in which unit, and which is shown first."""
 
     size: int
     scale: float = 1.0
     unit: str | None = None
+    first: int | None = None
+
+    @property
+    def place(self) -> float:
+        """Where to look along the axis: at the middle of the pixel shown first, or of all."""
+        return self.size / 2 if self.first is None else self.first + 0.5
 
 
 def state_of(address: str, name: str, image: Multiscale | int | None) -> dict[str, Any]:
@@ -48,6 +55,7 @@ def state_of(address: str, name: str, image: Multiscale | int | None) -> dict[st
     space = {axis: axes[axis] for axis in "xyz" if axis in axes}
     if all(not axis.unit or micrometers(axis.unit) for axis in space.values()):
         state["dimensions"] = {name: _dimension(axis) for name, axis in space.items()}
+        state["position"] = [axis.place for axis in space.values()]
         state["crossSectionScale"] = max(space["x"].size, space["y"].size) / SCREEN
     if "z" not in axes or axes["z"].size == 1:
         state["layout"] = "xy"
@@ -80,7 +88,8 @@ def _opened(image: Multiscale) -> tuple[dict[str, Axis], list[Channel]]:
     axes: dict[str, Axis] = {}
     shape, scales = image.arrays[0].shape, image.scales[0]
     for name, size, scale, unit in zip(image.axes, shape, scales, image.units, strict=True):
-        axes[name] = Axis(size, scale, unit)
+        first = image.default("z") if name == "z" else None
+        axes[name] = Axis(size, scale, unit, first)
     return axes, image.channels
 
 
@@ -93,6 +102,7 @@ def _registered(image_id: int) -> tuple[dict[str, Axis], list[Channel]]:
     axes = {name: Axis(size) for name, size in sizes.items()}
     for name, scale, unit in zip("zyx", image.scale, image.units, strict=True):
         axes[name] = axes[name]._replace(scale=scale, unit=unit)
+    axes["z"] = axes["z"]._replace(first=image.rdefs["defaultZ"])
     windows = [(c["window"]["start"], c["window"]["end"]) for c in image.channels]
     named = zip(image.channels, windows, strict=True)
     return axes, [Channel(c["label"], c["color"], window) for c, window in named]

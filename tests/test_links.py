@@ -91,6 +91,7 @@ def test_neuroglancer_shows_the_planes_and_the_channels_of_a_registered_image():
     assert state.dimensions["z"].unit == "m"
     assert state.dimensions["z"].scale == pytest.approx(0.500202734375e-6)
     assert state.cross_section_scale == 253 / 400
+    assert list(state.position) == [253 / 2, 210 / 2, 128.5]
     assert [layer.name for layer in state.layers] == [
         "LaminB1 of 6001247.zarr",
         "DAPI of 6001247.zarr",
@@ -119,6 +120,7 @@ def test_neuroglancer_hides_and_inverts_channels_as_the_metadata_say(tmp_path):
     dark, off = state["layers"]
     assert "emitRGB(color * (1.0 - window()))" in dark["shader"] and "visible" not in dark
     assert "emitRGB(color * (window()))" in off["shader"] and off["visible"] is False
+    assert state["position"] == [4.5, 4, 0.5]
     sizes = {name: size for name, (size, unit) in state["dimensions"].items() if unit == "m"}
     assert sizes == pytest.approx({"x": 0.25e-6, "y": 0.25e-6, "z": 0.5e-6})
 
