@@ -1,6 +1,7 @@
 """Lazy levels: slicing like NumPy, reading only the needed chunks, many of them at a time."""
 
 import pickle
+import shutil
 
 import dask
 import dask.array as da
@@ -37,9 +38,16 @@ SELECTIONS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The image in a folder; writing it takes longer than most of the tests."""
+    folder = tmp_path_factory.mktemp("written")
+    return write_v2(folder, [PIXELS], {"version": "0.2"})
+
+
 @pytest.fixture
-def image(tmp_path, served):
-    write_v2(tmp_path / "image.zarr", [PIXELS], {"version": "0.2"})
+def image(written, tmp_path, served):
+    shutil.copytree(written, tmp_path / "image.zarr")
     return open_multiscale(f"{served.endpoint}/image.zarr")
 
 

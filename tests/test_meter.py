@@ -383,6 +383,7 @@ def test_a_lazy_level_in_processes(image, served, worker, folder):
     assert cost.bytes == sizes(folder)
 
 
+@pytest.mark.measure_processes
 def test_a_pool_of_two_processes_and_this_one(array, served):
     served.fault("*", Slow(0.05), forever=True)
     context = multiprocessing.get_context("spawn")
@@ -410,6 +411,7 @@ def test_retries_and_missing_chunks_in_a_process(array, served, folder, worker):
     assert (cost.retries, cost.not_found) == (1, 1)
 
 
+@pytest.mark.measure_processes
 def test_workers_of_a_local_cluster(image, served, folder):
     from distributed import Client, LocalCluster
 
