@@ -256,20 +256,28 @@ def test_a_process_that_dies_is_a_problem_and_not_the_end(endpoint, limit):
     assert limit.run("plane", Settings(), 60).problem == ""
 
 
+def plane_and_objects(worker):
+    """A plane of 100 chunks, and the objects in two planes."""
+    plane = worker.run("plane_of", Settings(), 60, chunks=100)
+    return plane, worker.run("segment", Settings(), 100, times=1, depths=2)
+
+
+@pytest.fixture(scope="module")
+def true(limit):
+    return plane_and_objects(limit)
+
+
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "limit"])
 @pytest.mark.timeout(240)
-def test_every_way_opens_and_reads_the_same(endpoint, limit, way):
+def test_every_way_opens_and_reads_the_same(endpoint, true, way):
     with Worker(way, endpoint) as worker:
         levels = worker.run("open_all", Settings(), 100)
         assert levels.problem == "" and levels.result[10] == [1, 1, 1, 91, 141]
         assert levels.counts["requests"] >= 12
-        plane, raw = (one.run("plane_of", Settings(), 60, chunks=100) for one in (worker, limit))
-        assert plane.problem == "" and plane.result == raw.result
-        found, true = (
-            one.run("segment", Settings(), 100, times=1, depths=2) for one in (worker, limit)
-        )
-        assert found.problem == "" and found.result == true.result
-        assert set(true.parts) == {"fetch", "decode", "segment"}
+        found = plane_and_objects(worker)
+    assert [run.problem for run in found] == ["", ""]
+    assert [run.result for run in found] == [run.result for run in true]
+    assert set(true[1].parts) == {"fetch", "decode", "segment"}
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="NOT CHECKED: needs Linux")

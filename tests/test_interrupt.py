@@ -142,7 +142,6 @@ def test_the_stop_button(kernel, work):
     assert error is None, printed
 
 
-@pytest.mark.measure_processes
 def test_the_stop_button_on_a_cluster(kernel):
     printed, error = kernel.run(CLUSTER)
     assert error is None, printed
