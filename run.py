@@ -24,6 +24,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -271,9 +272,10 @@ def run_tests(python: Path) -> int:
                 results[name] = "FAILED: " + results[name]
             print(results[name])
             continue
-        env = {**child_environment(), **extra}
+        env, began = {**child_environment(), **extra}, time.monotonic()
         code = subprocess.run(command, cwd=str(ROOT), env=env).returncode
-        results[name] = "ok" if code == 0 else f"FAILED (exit code {code})"
+        result = "ok" if code == 0 else f"FAILED (exit code {code})"
+        results[name] = f"{result} after {time.monotonic() - began:.0f} s"
     print("\n--- summary ---")
     for name, result in results.items():
         print(f"{name:12} {result}")
