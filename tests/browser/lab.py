@@ -58,6 +58,17 @@ CLOSE = """() => {
     const panel = window.jupyterapp.shell.currentWidget
     panel.sessionContext.shutdown().finally(() => panel.dispose())
 }"""
+SCROLL = """(part) => {
+    const panel = document.querySelector(".jp-NotebookPanel:not(.lm-mod-hidden)")
+    const boxes = Array.from(panel.querySelectorAll(".jp-WindowedPanel-outer, .jp-Notebook"))
+    const box = boxes.find((e) => e.scrollHeight > e.clientHeight + 1)
+    const last = Array.from(panel.querySelectorAll(".jp-Cell")).at(-1)
+    if (!box) return
+    const above = box.getBoundingClientRect().top - box.scrollTop
+    const end = last.getBoundingClientRect().bottom - above
+    const top = part * Math.max(0, end - box.clientHeight)
+    box.scrollTo({ top, behavior: "instant" })
+}"""
 CLOSED = "() => !document.querySelector('.jp-NotebookPanel')"
 
 
@@ -201,14 +212,17 @@ class Notebook:
         return self.cells()[index]
 
     def scroll(self, part: float) -> None:
-        """Show the part of the notebook between its top (0) and its end (1)."""
+        """Show the part of the notebook between its top (0) and the last line of its end (1).
+
+        Below the last cell JupyterLab leaves a window of white, to which the scroll bar would go.
+        """
+        self.page.evaluate(SCROLL, part)
+        self.drawn()
+
+    def drawn(self) -> None:
+        """Wait for two frames: one to lay out, one to draw."""
         self.page.evaluate(
-            """(part) => { const box = Array.from(document.querySelectorAll(
-                '.jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer, '
-                + '.jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook'))
-                .find((e) => e.scrollHeight > e.clientHeight + 1)
-                box?.scrollTo(0, part * (box.scrollHeight - box.clientHeight)) }""",
-            part,
+            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
         )
 
     def resize(self, size: Any) -> None:
@@ -218,9 +232,7 @@ class Notebook:
             "(width) => Math.abs(document.querySelector('#main').clientWidth - width) < 2",
             size["width"],
         )
-        self.page.evaluate(  # two frames: one to lay out, one to draw
-            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-        )
+        self.drawn()
 
     def close(self) -> None:
         """Close the notebook without saving it, and end its kernel."""

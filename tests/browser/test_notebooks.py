@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from .conftest import NARROW, Opened
 from .lab import ROOT, Notebook, text_of
@@ -51,6 +52,8 @@ def take_pictures(notebook: Notebook, screenshots: Path, width: str) -> None:
     name = notebook.name.removesuffix(".ipynb").replace("/", "_")
     for number, part in enumerate(("top", "middle", "end")):
         notebook.scroll(number / 2)
+        if part == "end":
+            expect(notebook.cell(-1)).to_be_in_viewport()
         notebook.page.screenshot(path=screenshots / f"{name}_{width}_{number}_{part}.png")
 
 
