@@ -109,7 +109,8 @@ class Multiscale:
             self._axes, self._units = _read_axes(self._multiscale.get("axes"))
             self._omero: dict[str, Any] = dict(attributes.get("omero") or {})
             self._defaults: dict[str, Any] = dict(self._omero.get("rdefs") or {})
-            self._channels = _read_channels(self._omero)
+            grey = self._defaults.get("model") == "greyscale"
+            self._channels = _read_channels(self._omero.get("channels") or [], grey)
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
             raise self._malformed(f"{type(error).__name__}: {error}") from None
         if not self.paths:
@@ -619,10 +620,10 @@ def _transform_scale(holder: dict[str, Any]) -> tuple[float, ...] | None:
     return None
 
 
-def _read_channels(omero: dict[str, Any]) -> list[Channel]:
-    grey = dict(omero.get("rdefs") or {}).get("model") == "greyscale"
+def _read_channels(listed: list[dict[str, Any]], grey: bool) -> list[Channel]:
+    """The channels that the metadata list; white if they are to be shown in grey."""
     channels = []
-    for number, channel in enumerate(omero.get("channels") or []):
+    for number, channel in enumerate(listed):
         window = dict(channel.get("window") or {})
         known = "start" in window and "end" in window
         channels.append(

@@ -53,8 +53,9 @@ def state_of(address: str, name: str, image: Multiscale | int | None) -> dict[st
         layers = [_channel_layer(layer, n, channel) for n, channel in enumerate(channels)]
     state: dict[str, Any] = {"layers": layers}
     space = {axis: axes[axis] for axis in "xyz" if axis in axes}
-    if all(not axis.unit or micrometers(axis.unit) for axis in space.values()):
-        state["dimensions"] = {name: _dimension(axis) for name, axis in space.items()}
+    dimensions = {name: _dimension(axis) for name, axis in space.items()}
+    if all(dimensions.values()):
+        state["dimensions"] = dimensions
         state["position"] = [axis.place for axis in space.values()]
         state["crossSectionScale"] = max(space["x"].size, space["y"].size) / SCREEN
     if "z" not in axes or axes["z"].size == 1:
@@ -62,10 +63,12 @@ def state_of(address: str, name: str, image: Multiscale | int | None) -> dict[st
     return state
 
 
-def _dimension(axis: Axis) -> list[Any]:
-    """Size of a pixel along an axis, in metres if the metadata name a unit of length."""
+def _dimension(axis: Axis) -> list[Any] | None:
+    """Size of a pixel along an axis in metres, or without a unit; None if the unit is no length."""
+    if not axis.unit:
+        return [axis.scale, ""]
     size = micrometers(axis.unit)
-    return [axis.scale * size / 1e6, "m"] if size else [axis.scale, ""]
+    return [axis.scale * size / 1e6, "m"] if size else None
 
 
 def _channel_layer(layer: dict[str, Any], number: int, channel: Channel) -> dict[str, Any]:
