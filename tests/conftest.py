@@ -31,8 +31,8 @@ def fresh_kernel(monkeypatch):
 def others_unmeasured(request, monkeypatch):
     """Coverage counts other processes only for the tests marked `measure_processes`.
 
-    Elsewhere it finds hardly a line that a test has not run in its own process, and took a third of
-    the time of all tests together.
+    Elsewhere it finds hardly a line that a test has not run in its own process, and took a quarter
+    of the CPU time of all tests together.
     """
     if not request.node.get_closest_marker("measure_processes"):
         monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
