@@ -43,7 +43,7 @@ class Notebook:
     Parameters
     ----------
     open_multiscale : callable
-        What the notebook opens the movie with; gives something with ``arrays`` and ``levels``.
+        What the notebook opens the movie with; gives something with ``stored`` and ``levels``.
     times, depths : int, optional
         How many time points and depths to take; those of the notebook, ten each, if 0.
     """

@@ -136,7 +136,7 @@ class Peer(Way):
 
     def segment(self, times: int = 0, depths: int = 0) -> Thunk:  # noqa: D102
         level = self.levels(f"{self.bucket}/{REPEATED if times else MOVIE}", ["4"])[-1]
-        image = SimpleNamespace(arrays={4: Computing(level)}, levels={4: level})
+        image = SimpleNamespace(stored={4: Computing(level)}, levels={4: level})
         return Notebook(lambda _: image, times, depths).run
 
 
@@ -201,7 +201,7 @@ class Limit(Way):
         super().__init__(endpoint)
         from zarr.core.sync import sync
 
-        from data_helpers.store import _http
+        from data_helpers._transport import _http
 
         self._sync, self._http = sync, _http(endpoint)
         self.parts: dict[str, float] = {}
@@ -264,7 +264,7 @@ class Limit(Way):
     def segment(self, times: int = 0, depths: int = 0) -> Thunk:
         """Fetch the chunks, then segment them in memory on all cores; objects of each plane."""
         level = SimpleNamespace(shape=(532, 2, 988, *PLANE))
-        notebook = Notebook(lambda _: SimpleNamespace(arrays={4: level}), times, depths)
+        notebook = Notebook(lambda _: SimpleNamespace(stored={4: level}), times, depths)
         movie = REPEATED if times else MOVIE
         keys = [f"{movie}/4/{t}.1.{z}.0.0" for t, z in notebook.planes]
         shape = (len(notebook.names["times"]), len(notebook.names["depths"]))

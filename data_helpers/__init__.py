@@ -1,12 +1,25 @@
 """Open OME-Zarr images in public object storage, lazily.
 
-The way through this package is one line::
+The way through this package is one line, and each step is one module::
 
-    id -> source -> store -> multiscale -> lazy array -> picture
+    id -> source -> store -> multiscale -> stored or lazy array -> picture
 
-``sources`` knows where images live, ``store`` makes the one kind of store that reads them,
-``multiscale`` understands their metadata, ``loading`` has the three ``load_*`` functions, and
-``display`` draws static pictures. ``offline`` is a stand-in for the public endpoints.
+=================  ==========================================================================
+``sources``        where the images live, and which source is in use
+``store``          the one place that fetches an object: time-outs, retries, what an answer means
+``metadata``       from OME-Zarr documents to values
+``multiscale``     an image: its levels, axes, scales and labels
+``opening``        from an id or an address to an image
+``stored_array``   a level as stored: indexing it reads
+``lazy``           the same level as a Dask array
+``loading``        the three ``load_*`` functions
+``display``        static pictures
+``errors``         what can go wrong, one sentence each
+=================  ==========================================================================
+
+Modules whose names begin with an underscore help these. What stands beside the way is a *wing*, a
+package with one door, its ``__init__``: ``cache``, ``meter``, ``viewer``, ``scale_out``, ``checks``
+and ``offline``, the stand-in for the public endpoints. No module above imports a wing.
 
 The names listed in ``__init__.pyi`` are imported when they are first used, which keeps
 ``import data_helpers`` quick.
@@ -16,11 +29,23 @@ from typing import Any as _Any
 
 import lazy_loader as _lazy
 
-__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+_getattr, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "request_meter":
+        _import_what_reads()
+    return _getattr(name)
 
 
 def load_ipython_extension(shell: _Any) -> None:
     """Let notebooks say ``%%cost`` after ``%load_ext data_helpers``."""
     from .meter import load_magic
 
+    _import_what_reads()
     load_magic(shell)
+
+
+def _import_what_reads() -> None:
+    """Import what opens images before a meter runs: that takes time, but is no cost of a block."""
+    from . import opening  # noqa: F401

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar  # type: ignore[import-untyped]
 from skimage.segmentation import find_boundaries
 
-from .lengths import pixel_size, round_length, say_length
+from ._formatting import format_length, format_shape, round_length
+from ._pixel_size import pixel_size
 from .multiscale import Multiscale
 from .sources import Source
-from .words import human_shape
 
 OUTLINE_COLOR = (1.0, 0.0, 1.0)
 """Magenta: stands out from grey and is told apart by colour-blind readers."""
@@ -60,16 +60,16 @@ class Shown:
 
     def facts(self) -> dict[str, str]:
         """What a caption says, in its order; a position along an axis of length 1 is left out."""
-        whole = self.image.arrays[self.level].shape
+        whole = self.image.stored[self.level].shape
         lengths = dict(zip(self.image.axes, whole, strict=True))
         name = self.image.title.replace(" (synthetic stand-in)", "")
         facts = {"image": name.replace("synthetic stand-in for ", "")}  # caption says it already
         facts |= {name: at for name, at in self.places().items() if lengths.get(name) != 1}
-        part = "" if self.pixels == whole[-2:] else f" of {human_shape(whole[-2:])}"
-        facts["size"] = f"{human_shape(self.pixels)}{part} pixels"
+        part = "" if self.pixels == whole[-2:] else f" of {format_shape(whole[-2:])}"
+        facts["size"] = f"{format_shape(self.pixels)}{part} pixels"
         size = pixel_size(self.image, self.level)
         if size:
-            facts["width"] = f"{say_length(size[1] * self.pixels[1])} wide"
+            facts["width"] = f"{format_length(size[1] * self.pixels[1])} wide"
         if self.window:
             low, high = self.window
             facts["window"] = f"values {low:,g} to {high:,g} shown from black to white"
@@ -101,7 +101,7 @@ def show_plane(
 ) -> Axes:
     """Read one plane, or a part of it, and draw it in grey.
 
-    A scale bar is drawn where the size of a pixel is really known: see `data_helpers.lengths`.
+    A scale bar is drawn where the size of a pixel is really known: see `data_helpers._pixel_size`.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def show_plane(
         if axis in image.axes and where[axis] is None:
             where[axis] = image.default(axis)
     position: dict[str, Any] = {axis: where[axis] for axis in image.axes[:-2]}
-    plane = image.array(resolution)[(*position.values(), y, x)]
+    plane = image.stored_level(resolution)[(*position.values(), y, x)]
     level, values = image.index(resolution), window(image, c, plane)
     shown = Shown(image, level, plane.shape, values, position)
     if colorbar is None:
@@ -163,7 +163,7 @@ def _draw_scale_bar(ax: Axes, shown: Shown) -> None:
     size = pixel_size(shown.image, shown.level)
     if size:
         length = round_length(size[1] * shown.pixels[1] / 4)
-        label, across = say_length(length), length / size[1]
+        label, across = format_length(length), length / size[1]
         bar = AnchoredSizeBar(ax.transData, across, label, "lower right", color="white")
         bar.patch.set(facecolor="black", alpha=0.6, linewidth=0)
         ax.add_artist(bar)

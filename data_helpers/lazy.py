@@ -16,25 +16,38 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import getitem
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import dask.array as da
 import numpy as np
-from dask._task_spec import GraphNode, Task, TaskRef
-from dask.array.slicing import normalize_index
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
 
-from .store import CONCURRENCY
-
-if TYPE_CHECKING:
-    from .chunks import StoredArray
+from ._compat import GraphNode, Task, TaskRef, normalize_index
+from ._transport import CONCURRENCY
 
 GROUP_BYTES = 32 * 1024**2
 """Uncompressed bytes that one task reads at most, unless a single chunk is larger."""
 
 Position = tuple[int, ...]
 Key = tuple[Any, ...]
+
+
+class ChunkedArray(Protocol):
+    """What a lazy level needs of the stored array that it reads from."""
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: np.dtype[Any]
+    ndim: int
+    address: str
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Number of chunks along each axis."""
+
+    def read_chunks(self, chunks: Sequence[Position]) -> list[np.ndarray]:
+        """Read several chunks at once, in the given order."""
 
 
 class LazyLevel(da.Array):
@@ -45,7 +58,7 @@ class LazyLevel(da.Array):
     *from* it is an ordinary Dask array. So slice first, then calculate.
     """
 
-    stored: StoredArray
+    stored: ChunkedArray
     first: Position
 
     def __getitem__(self, index: Any) -> da.Array:
@@ -71,13 +84,13 @@ class LazyLevel(da.Array):
 
 
 def lazy_level(
-    stored: StoredArray, first: Position | None = None, count: Position | None = None
+    stored: ChunkedArray, first: Position | None = None, count: Position | None = None
 ) -> LazyLevel:
     """Make the lazy array of a level, or of some of its chunks; reads nothing.
 
     Parameters
     ----------
-    stored : StoredArray
+    stored : ChunkedArray
         Where to read.
     first, count : tuple of int, optional
         Position of the first chunk, and number of chunks along each axis; all if left out.
@@ -128,13 +141,13 @@ class ReadChunks(Layer):
     ----------
     name : str
         Name of the Dask array.
-    stored : StoredArray
+    stored : ChunkedArray
         Where to read.
     first, count : tuple of int
         Position of the first chunk, and number of chunks along each axis.
     """
 
-    def __init__(self, name: str, stored: StoredArray, first: Position, count: Position) -> None:
+    def __init__(self, name: str, stored: ChunkedArray, first: Position, count: Position) -> None:
         super().__init__()
         self.name, self.stored, self.first, self.count = name, stored, first, count
 

@@ -1,4 +1,7 @@
-"""The three functions that load an image by its IDR id."""
+"""The three functions that load an image by its IDR id.
+
+They take the same arguments, which `load_binary_from_s3` describes.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ from pathlib import Path
 import dask.array as da
 import numpy as np
 
-from .cache import Cache
-from .chunks import StoredArray
+from ._caching import Cache
+from ._formatting import format_bytes
+from ._progress import progress_bar
 from .errors import TooLargeError
-from .multiscale import Multiscale, find_multiscale
-from .progress import counting_bar
+from .multiscale import Multiscale
+from .opening import find_multiscale
 from .sources import Source
-from .words import human_bytes
+from .stored_array import StoredArray
 
 MAX_BYTES = 2 * 1024**3
 """`load_binary_from_s3_with_data` refuses to load more than this: 2 GiB."""
@@ -33,8 +37,8 @@ def load_binary_from_s3(
     image_id : int or str
         IDR image id, such as 6001247.
     resolution : str or int
-        Path of the level ("4") or its index (4); "0" is the finest.
-    source : str, optional
+        Resolution level: its path ("4") or its index (4), counted from the finest, 0.
+    source : str or Source, optional
         Where to read from; the source in use if left out. See `choose_source`.
     cache : str or Path, optional
         "memory" or a folder in which to keep what is read; see `open_multiscale`.
@@ -67,14 +71,8 @@ def load_binary_from_s3_with_data(
 
     Parameters
     ----------
-    image_id : int or str
-        IDR image id, such as 6001247.
-    resolution : str or int
-        Path of the level ("4") or its index (4); "0" is the finest.
-    source : str, optional
-        Where to read from; the source in use if left out. See `choose_source`.
-    cache : str or Path, optional
-        "memory" or a folder in which to keep what is read; see `open_multiscale`.
+    image_id, resolution, source, cache
+        As for `load_binary_from_s3`.
 
     Returns
     -------
@@ -89,11 +87,11 @@ def load_binary_from_s3_with_data(
         A chunk could not be fetched or decoded.
     """
     image = find_multiscale(image_id, source=source, cache=cache, level=resolution)
-    array = image.array(resolution)
+    array = image.stored_level(resolution)
     if array.nbytes > MAX_BYTES:
         raise _too_large(image, resolution, array)
-    print(f"Loading {array.nchunks:,} chunks, {human_bytes(array.nbytes)} uncompressed.")
-    with counting_bar(array.nchunks, "Chunks") as bar:
+    print(f"Loading {array.nchunks:,} chunks, {format_bytes(array.nbytes)} uncompressed.")
+    with progress_bar(array.nchunks, "Chunks") as bar:
         return array.read_all(bar.update)
 
 
@@ -108,14 +106,9 @@ def load_labels_from_s3(
 
     Parameters
     ----------
-    image_id : int or str
-        IDR image id, such as 6001247.
-    resolution : str or int
-        Level of the *image*; the label level of the same scale is opened.
-    source : str, optional
-        Where to read from; the source in use if left out. See `choose_source`.
-    cache : str or Path, optional
-        "memory" or a folder in which to keep what is read; see `open_multiscale`.
+    image_id, resolution, source, cache
+        As for `load_binary_from_s3`. The resolution is that of a level of the *image*; the level of
+        the labels that has the same scale is opened.
 
     Returns
     -------
@@ -127,18 +120,18 @@ def load_labels_from_s3(
     NoLabelsError
         The image has no labels, or none at the scale of this level.
     """
-    return find_multiscale(image_id, source=source, cache=cache).label_array(resolution).lazy()
+    return find_multiscale(image_id, source=source, cache=cache).stored_labels(resolution).lazy()
 
 
 def _too_large(image: Multiscale, resolution: str | int, array: StoredArray) -> TooLargeError:
     fitting = [
-        f"{path!r} ({human_bytes(level.nbytes)})"
-        for path, level in zip(image.paths, image.arrays, strict=True)
+        f"{path!r} ({format_bytes(level.nbytes)})"
+        for path, level in zip(image.paths, image.stored, strict=True)
         if level.nbytes <= MAX_BYTES
     ]
     advice = f"level {fitting[0]} fits" if fitting else "no level of it fits"
     return TooLargeError(
-        f"Level {resolution!r} of {image.title} is {human_bytes(array.nbytes)}, more than the "
-        f"limit of {human_bytes(MAX_BYTES)} for loading at once; {advice}, or open it lazily with "
+        f"Level {resolution!r} of {image.title} is {format_bytes(array.nbytes)}, more than the "
+        f"limit of {format_bytes(MAX_BYTES)} for loading at once; {advice}, or open it lazily with "
         "load_binary_from_s3 and compute only the part you need."
     )

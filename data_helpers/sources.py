@@ -10,7 +10,9 @@ import time
 import urllib.request
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from ._doors import open_door
 from .errors import EndpointUnreachableError, OmeZarrError
 
 BUCKET = "idr"
@@ -227,7 +229,7 @@ def _source_in_use() -> Source:
         if _current.name == "offline":  # the stand-in may have been stopped: start it again
             return _offline_source(_current.note)
         if _current.name == "mirror":  # likewise
-            return replace(_current, endpoint=_mirror_endpoint(_current.folder))
+            return replace(_current, endpoint=_start_server(_current.folder))
         return _current
 
 
@@ -261,11 +263,28 @@ def resolve_source(source: str | Source | None) -> Source:
     return source if isinstance(source, Source) else find_source(source)
 
 
-def _offline_source(note: str = "") -> Source:
-    from .offline.process import endpoint
+def lasting_address(url: str) -> str:
+    """An address that means the same image in the next run: what a cache names an image after.
 
+    Only the servers that this process has started itself, for the stand-in or a mirror, are named
+    otherwise than by their address.
+    """
+    parts = urlsplit(url)
+    if parts.hostname != "127.0.0.1":
+        return url
+    name: str = open_door("offline").lasting_name(f"{parts.scheme}://{parts.netloc}")
+    return f"{name}{parts.path}" if name else url
+
+
+def _offline_source(note: str = "") -> Source:
+    return Source("offline", _start_server(), note)
+
+
+def _start_server(folder: str = "") -> str:
+    """Address of the stand-in, or of a mirror in a folder, started if need be."""
     try:
-        return Source("offline", endpoint(), note)
+        address: str = open_door("offline").endpoint(folder)
+        return address
     except RuntimeError as error:  # it did not start, and says why
         raise EndpointUnreachableError(str(error)) from None
 
@@ -278,28 +297,18 @@ def _is_folder(name: str) -> bool:
 
 
 def _mirror_source(folder: str) -> Source:
-    from .offline.manifest import mirror_folder, read_manifest
-
-    place = str(mirror_folder(folder))
-    manifest = read_manifest(place)
+    offline = open_door("offline")
+    place = str(offline.mirror_folder(folder))
+    manifest = offline.read_manifest(place)
     return Source(
         "mirror",
-        _mirror_endpoint(place),
+        _start_server(place),
         folder=place,
         origin=manifest.origin,
         origin_endpoint=manifest.endpoint,
         copied=manifest.copied,
         synthetic_origin=manifest.synthetic,
     )
-
-
-def _mirror_endpoint(folder: str) -> str:
-    from .offline.process import endpoint
-
-    try:
-        return endpoint(folder)
-    except RuntimeError as error:  # it did not start, and says why
-        raise EndpointUnreachableError(str(error)) from None
 
 
 def _no_public_source() -> Source:

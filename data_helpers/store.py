@@ -16,14 +16,11 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
-from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
-from weakref import WeakKeyDictionary
+from typing import Any
+from urllib.parse import unquote
 
 import aiohttp
-import fsspec
-from fsspec.asyn import AsyncFileSystem
+from zarr.abc.buffer import Buffer, BufferPrototype
 from zarr.abc.store import (
     ByteRequest,
     OffsetByteRequest,
@@ -31,9 +28,14 @@ from zarr.abc.store import (
     Store,
     SuffixByteRequest,
 )
-from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
+from zarr.buffer import default_buffer_prototype
 
-from .cache import Shelf
+from . import _transport
+from ._caching import CacheView
+from ._formatting import one_line
+from ._interrupt import result, submit
+from ._requests import join_observers, observers_to_carry
+from ._transport import Answer, is_metadata
 from .errors import (
     AccessDeniedError,
     ChunkError,
@@ -42,11 +44,6 @@ from .errors import (
     MirrorError,
     OmeZarrError,
 )
-from .meter import Request, counted, join_spools, spools_to_carry
-from .waiting import begin, finish
-
-CONCURRENCY = 64
-"""Requests that a process has in flight at most, however many threads read; the rest wait."""
 
 ATTEMPTS = 4
 """How often one key is asked for before giving up."""
@@ -54,32 +51,16 @@ ATTEMPTS = 4
 FIRST_PAUSE = 0.25
 """Seconds before the second attempt; each later pause is twice as long."""
 
-CONNECT_SECONDS = 10.0
-READ_SECONDS = 30.0
-TOTAL_SECONDS = 300.0
-"""Longest wait for a connection, for the next bytes, and for one whole answer."""
-
-METADATA_NAMES = (".zattrs", ".zarray", ".zgroup", "zarr.json")
-
 _RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
-_places: WeakKeyDictionary[aiohttp.ClientSession, asyncio.Semaphore] = WeakKeyDictionary()
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 Check = Callable[[bytes], str | None]
-
-
-class Answer(NamedTuple):
-    """The bytes of an object, and its ETag: what an endpoint calls this version of the object."""
-
-    data: bytes
-    etag: str
 
 
 class IncompleteAnswerError(Exception):
     """An answer arrived whole but holds too few bytes; worth asking again."""
 
 
-class CarefulStore(Store):
+class RetryingStore(Store):
     """A read-only Zarr store over https, http or a local folder.
 
     Parameters
@@ -88,7 +69,7 @@ class CarefulStore(Store):
         Address of the image: ``https://host/bucket/key`` or a local folder.
     check : callable, optional
         Looks at the bytes of every whole chunk and returns what is wrong with them, or None.
-    cache : Shelf, optional
+    cache : CacheView, optional
         Where to keep what was fetched; nothing is kept if left out.
     """
 
@@ -96,39 +77,41 @@ class CarefulStore(Store):
     supports_deletes = False
     supports_listing = False
 
-    def __init__(self, url: str, check: Check | None = None, cache: Shelf | None = None) -> None:
+    def __init__(
+        self, url: str, check: Check | None = None, cache: CacheView | None = None
+    ) -> None:
         super().__init__(read_only=True)
         self.url = url.rstrip("/")
         self.check = check
         self.cache = cache
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, CarefulStore) and self.url == other.url
+        return isinstance(other, RetryingStore) and self.url == other.url
 
     def __hash__(self) -> int:
         return hash(self.url)
 
     def __repr__(self) -> str:
-        return f"CarefulStore({self.url!r})"
+        return f"RetryingStore({self.url!r})"
 
     def __str__(self) -> str:
         return self.url
 
     def __getstate__(self) -> dict[str, Any]:
-        """What goes to another process: also where to report requests to meters that run now."""
-        return {**self.__dict__, "_spools": spools_to_carry()}
+        """What goes to another process: also whom to tell of requests, such as a meter."""
+        return {**self.__dict__, "_observers": observers_to_carry()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        join_spools(state.pop("_spools", ()))
+        join_observers(state.pop("_observers", ()))
         self.__dict__.update(state)
 
-    def below(self, path: str) -> CarefulStore:
+    def below(self, path: str) -> RetryingStore:
         """The store of a folder below this one, such as ``labels/0``."""
-        return CarefulStore(f"{self.url}/{path}", cache=self.cache and self.cache.below(path))
+        return RetryingStore(f"{self.url}/{path}", cache=self.cache and self.cache.below(path))
 
-    def checking(self, check: Check) -> CarefulStore:
+    def checking(self, check: Check) -> RetryingStore:
         """The same store, which also checks every whole chunk."""
-        return CarefulStore(self.url, check, self.cache)
+        return RetryingStore(self.url, check, self.cache)
 
     async def get(
         self,
@@ -161,7 +144,7 @@ class CarefulStore(Store):
             answer = None if kept.data is None else Answer(kept.data, kept.etag)
             if self.cache.trusts(kept):
                 return answer
-            if answer and await _has_etag(f"{self.url}/{key}", kept.etag):
+            if answer and await _transport.has_etag(f"{self.url}/{key}", kept.etag):
                 await self.cache.keep(key, byte_range, answer.etag, answer.data)  # confirmed
                 return answer
         answer = await self._ask(key, byte_range)
@@ -201,19 +184,19 @@ class CarefulStore(Store):
         path = f"{self.url}/{key}" if key else self.url
         if isinstance(byte_range, RangeByteRequest):
             start, end = byte_range.start, byte_range.end
-            answer = await _read(path, start, end, retry)
+            answer = await _transport.read(path, start, end, retry)
             if len(answer.data) > end - start:  # the endpoint ignored the range, sent everything
                 answer = answer._replace(data=answer.data[start:end])
             if len(answer.data) < end - start:
                 raise IncompleteAnswerError(f"{len(answer.data)} of {end - start} bytes")
             return answer
         if isinstance(byte_range, SuffixByteRequest):
-            answer = await _read(path, -byte_range.suffix, None, retry)
+            answer = await _transport.read(path, -byte_range.suffix, None, retry)
             return answer._replace(data=answer.data[-byte_range.suffix :])
-        answer = await _read(path, None, None, retry)
+        answer = await _transport.read(path, None, None, retry)
         if isinstance(byte_range, OffsetByteRequest):
             return answer._replace(data=answer.data[byte_range.offset :])
-        problem = self.check(answer.data) if self.check and not _is_metadata(key) else None
+        problem = self.check(answer.data) if self.check and not is_metadata(key) else None
         if problem:
             raise IncompleteAnswerError(problem)
         return answer
@@ -224,13 +207,13 @@ class CarefulStore(Store):
         if sentence := _mirror_says(error):
             return MirrorError(sentence)
         if _status(error) in (401, 403) or isinstance(error, PermissionError):
-            what = "Metadata" if _is_metadata(key) else "Chunk"
+            what = "Metadata" if is_metadata(key) else "Chunk"
             return AccessDeniedError(
                 f"{what} {key} of {self.url} cannot be read: {_reason(error)}, which denies "
                 "access. Check the address, or ask whoever keeps the image whether it is public."
             )
         tried = f"after {attempts} attempts" if attempts > 1 else "at the first attempt"
-        if _is_metadata(key):
+        if is_metadata(key):
             return EndpointUnreachableError(
                 f"{where} could not be read {tried}: {_reason(error)}. Check the address and the "
                 'network, or work on with choose_source("offline").'
@@ -264,7 +247,7 @@ class CarefulStore(Store):
             No usable answer for one of the keys.
         """
         keys = list(keys)
-        answers = finish(begin(self._fetch_all(keys)))
+        answers = result(submit(self._fetch_all(keys)))
         documents, denied = {}, []
         for key, answer in zip(keys, answers, strict=True):
             if isinstance(answer, AccessDeniedError):
@@ -325,96 +308,6 @@ def _keep_asyncio_quiet() -> None:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
-async def _read(
-    path: str, start: int | None = None, end: int | None = None, retry: bool = False
-) -> Answer:
-    """Read a remote object or a local file, or a part of it, and tell the meters about it.
-
-    A negative start counts from the end; so is the index of a shard read, which is no chunk.
-    """
-    chunk = not _is_metadata(path) and (start is None or start >= 0)
-    address = path if start is None else f"{path} {start}:{end}"
-    with counted(address, chunk=chunk, retry=retry) as request:
-        read = _read_remote if path.startswith(("http://", "https://")) else _read_local
-        answer = await read(path, start, end, request)
-        request.bytes = len(answer.data)
-        return answer
-
-
-async def _read_remote(url: str, start: int | None, end: int | None, request: Request) -> Answer:
-    headers = {"Accept-Encoding": "identity"}  # chunks are compressed already
-    if start is not None:
-        part = f"{start}-{'' if end is None else end - 1}" if start >= 0 else start
-        headers["Range"] = f"bytes={part}"
-    http = _http(url)
-    session = await http.set_session()
-    async with _places.setdefault(session, asyncio.Semaphore(CONCURRENCY)):
-        request.sent_now()
-        async with session.get(http.encode_url(url), headers=headers) as response:
-            if response.status == 404:
-                raise FileNotFoundError(url)
-            response.raise_for_status()
-            return Answer(await response.read(), response.headers.get("ETag", ""))
-
-
-async def _read_local(path: str, start: int | None, end: int | None, request: Request) -> Answer:
-    file = Path(path)
-
-    def read() -> bytes:
-        request.sent_now()  # until here it waited for a free thread
-        try:
-            return file.read_bytes()
-        finally:  # also where there is no such file: the thread is free for another request
-            request.came_now()
-
-    data = await asyncio.to_thread(read)
-    return Answer(data[start:end], f"{file.stat().st_mtime_ns}-{len(data)}")
-
-
-async def _has_etag(url: str, etag: str) -> bool:
-    """Whether the endpoint still calls an object so; asks for its headers only.
-
-    No clear answer counts as no: the object is then asked for with all care.
-    """
-    http = _http(url)
-    session = await http.set_session()
-    with counted(url, chunk=False, retry=False):
-        try:
-            async with session.head(http.encode_url(url), allow_redirects=True) as response:
-                return response.ok and bool(etag) and response.headers.get("ETag") == etag
-        except (aiohttp.ClientError, OSError):
-            return False
-
-
-def _http(url: str) -> AsyncFileSystem:
-    """The fsspec file system for an address; fsspec keeps one per process and reuses it."""
-    timeout = aiohttp.ClientTimeout(
-        total=TOTAL_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
-    )
-    use_proxy = urlsplit(url).hostname not in _LOOPBACK
-    return fsspec.filesystem(
-        "http", asynchronous=True, client_kwargs={"timeout": timeout, "trust_env": use_proxy}
-    )
-
-
-def blosc_problem(data: bytes) -> str | None:
-    """Say what is wrong with a Blosc frame, judged by its header, or None.
-
-    The Blosc decoder does not notice when the end of a frame is missing and returns rubbish, so
-    the length that the header declares is compared with what arrived.
-    """
-    if len(data) < 16:
-        return f"{len(data)} bytes are too few for a compressed chunk"
-    declared = int.from_bytes(data[12:16], "little")
-    if declared > len(data):
-        return f"it is cut short ({len(data):,} of {declared:,} bytes) or not a Blosc chunk"
-    return None
-
-
-def _is_metadata(key: str) -> bool:
-    return key.rsplit("/", 1)[-1] in METADATA_NAMES
-
-
 def _worth_keeping(key: str, byte_range: ByteRequest | None, answer: Answer | None) -> bool:
     """Whether an answer may go into a cache."""
     if answer is None:
@@ -422,7 +315,7 @@ def _worth_keeping(key: str, byte_range: ByteRequest | None, answer: Answer | No
     if byte_range and not answer.etag:
         return False  # parts of two versions could not be told apart
     try:
-        return not _is_metadata(key) or _parse_json(answer.data, key) is not None
+        return not is_metadata(key) or _parse_json(answer.data, key) is not None
     except MalformedMetadataError:  # a login page, say
         return False
 
@@ -457,11 +350,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientError | ConnectionError):
         return f"the connection was lost ({type(error).__name__})"
     return one_line(error)
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, on one line; libraries also write several."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _parse_json(data: bytes, where: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from support.misbehaving import MisbehavingServer
 from zarr.core import sync as zarr_sync
 
-from data_helpers import sources, store
+from data_helpers import _transport, sources, store
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -80,7 +80,7 @@ def client():
 @pytest.fixture
 def asked(monkeypatch):
     """What the store asks for from here on: addresses, each with "found" or the error's name."""
-    log, read = [], store._read
+    log, read = [], _transport.read
 
     async def logged(path, *part):
         try:
@@ -91,7 +91,7 @@ def asked(monkeypatch):
         log.append(Asked(path, "found"))
         return data
 
-    monkeypatch.setattr(store, "_read", logged)
+    monkeypatch.setattr(_transport, "read", logged)
     return log
 
 

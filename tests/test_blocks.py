@@ -18,8 +18,9 @@ from support.images import axes, scales, write_v2
 from zarr.storage import FsspecStore
 
 from data_helpers import open_multiscale
-from data_helpers.blocks import AGREEMENT, BlockRun, compare_labels, plan_blocks
 from data_helpers.errors import OmeZarrError
+from data_helpers.scale_out import BlockRun, compare_labels, plan_blocks
+from data_helpers.scale_out.matching import IOU_THRESHOLD
 
 SHAPE = (30, 40, 50)
 SEVERAL = {"block_shape": (12, 16, 20), "overlap": (6, 6, 6)}
@@ -92,7 +93,14 @@ def test_merged_labels_are_those_of_the_whole_volume(tmp_path, volume, pixels, c
     # The same objects, perhaps under other numbers: one number each way.
     pairs = np.unique(np.stack([labels.ravel(), whole.ravel()], 1), axis=0)
     assert len(pairs) == len(np.unique(whole)) == len(np.unique(labels)) == 31
-    assert compare_labels(labels, whole) == {"objects": 30, "true objects": 30, "found": 30}
+    assert compare_labels(labels, whole) == {
+        "objects": 30,
+        "true objects": 30,
+        "matched": 30,
+        "missed": 0,
+        "false": 0,
+        "F1": 1.0,
+    }
     # The table describes this label image: volumes, means, centres and boxes.
     names = ("label", "area", "intensity_mean", "centroid", "bbox")
     truth = pd.DataFrame(regionprops_table(labels, pixels, properties=names))
@@ -135,7 +143,7 @@ def test_result_is_an_ome_zarr_label_image_with_the_voxel_size(tmp_path, volume,
     assert image.axes == ("z", "y", "x")
     assert image.scales[0] == (0.5, 0.25, 0.25)
     assert image.units == ("micrometer", "micrometer", None)
-    np.testing.assert_array_equal(image.arrays[0][:], run.labels[:])
+    np.testing.assert_array_equal(image.stored[0][:], run.labels[:])
 
 
 def test_only_missing_blocks_are_computed(tmp_path, volume, client):
@@ -273,12 +281,18 @@ def very_slow_segment(pixels, threshold):
     return segment(pixels, threshold)
 
 
-def test_objects_are_compared_by_their_share_of_both():
+def test_objects_match_if_they_share_more_than_half_of_both():
     truth = np.array([[1, 1, 1, 0, 2, 2, 2, 2], [0, 0, 0, 0, 0, 0, 7, 7]])
     found = np.array([[5, 5, 0, 0, 3, 3, 4, 4], [0, 0, 0, 0, 0, 0, 4, 4]])
     # 5 covers 2 of 3 voxels of object 1; 3 and 4 cover 2 of 4 of object 2, which is not more
     # than half; 4 shares 2 of 4 voxels with object 7.
-    assert AGREEMENT == 0.5
-    assert compare_labels(found, truth) == {"objects": 3, "true objects": 3, "found": 1}
-    assert compare_labels(np.zeros_like(truth), truth)["found"] == 0
-    assert compare_labels(truth, truth)["found"] == 3
+    assert IOU_THRESHOLD == 0.5
+    table = {"objects": 3, "true objects": 3, "matched": 1, "missed": 2, "false": 2}
+    assert compare_labels(found, truth) == {**table, "F1": pytest.approx(1 / 3)}
+    nothing = np.zeros_like(truth)
+    table = {"objects": 0, "true objects": 3, "matched": 0, "missed": 3, "false": 0, "F1": 0}
+    assert compare_labels(nothing, truth) == table
+    table = {"objects": 3, "true objects": 0, "matched": 0, "missed": 0, "false": 3, "F1": 0}
+    assert compare_labels(truth, nothing) == table
+    assert compare_labels(truth, truth)["matched"] == 3 and compare_labels(truth, truth)["F1"] == 1
+    assert compare_labels(nothing, nothing)["F1"] == 1

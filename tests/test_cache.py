@@ -37,7 +37,6 @@ from data_helpers import (
     MemoryCache,
     NotOmeZarrError,
     OmeZarrError,
-    cache,
     clear_cache,
     load_binary_from_s3,
     load_binary_from_s3_with_data,
@@ -45,9 +44,10 @@ from data_helpers import (
     open_multiscale,
     recheck_cache,
 )
-from data_helpers.cache import find_cache, lasting_address, shelf
+from data_helpers.cache import base, disk, find_cache, memory
 from data_helpers.offline import process, server
-from data_helpers.store import CarefulStore
+from data_helpers.sources import lasting_address
+from data_helpers.store import RetryingStore
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -110,12 +110,12 @@ def kept(request, tmp_path):
 
 
 def read(where, kept):
-    return open_multiscale(where.endpoint, cache=kept).arrays[0][:]
+    return open_multiscale(where.endpoint, cache=kept).stored[0][:]
 
 
 def file_of(folder, name, part="all"):
     """The one file of a cache folder for an object."""
-    (found,) = Path(folder).glob(f"ome-zarr-cache/*/{cache._hash(name)}.*.{part}")
+    (found,) = Path(folder).glob(f"ome-zarr-cache/*/{disk._hash(name)}.*.{part}")
     return found
 
 
@@ -149,9 +149,9 @@ def test_the_environment_sets_the_default(served, tmp_path, monkeypatch):
 
 def test_images_share_what_is_kept(served, kept):
     """A plane read through one image is there for the others, lazy ones too."""
-    open_multiscale(served.endpoint, cache=kept).arrays[0][1]
+    open_multiscale(served.endpoint, cache=kept).stored[0][1]
     served.requests()
-    other = open_multiscale(served.endpoint, cache=kept).arrays[0]
+    other = open_multiscale(served.endpoint, cache=kept).stored[0]
     np.testing.assert_array_equal(other[1], EXPECTED[1])
     np.testing.assert_array_equal(other.lazy()[1].compute(), EXPECTED[1])
     assert served.requests() == 0
@@ -167,7 +167,7 @@ def test_images_are_told_apart(tmp_path, kept):
         urls = [f"{one.endpoint}/1", f"{one.endpoint}/2", f"{other.endpoint}/1"]
         for _ in range(2):
             for number, url in enumerate(urls):
-                found = open_multiscale(url, cache=kept).arrays[0][:]
+                found = open_multiscale(url, cache=kept).stored[0][:]
                 np.testing.assert_array_equal(found, PIXELS + number)
 
 
@@ -177,14 +177,14 @@ def test_labels_are_kept_as_well(served, tmp_path, kept):
     write_v2(labels / "0", [PIXELS], dict(AXES))
     for expected in (ALL + 4 + CHUNKS, 0):  # the list, .zattrs, .zarray (missing), level 0
         image = open_multiscale(served.endpoint, cache=kept)
-        image.arrays[0][:]
-        np.testing.assert_array_equal(image.label("0").arrays[0][:], PIXELS)
+        image.stored[0][:]
+        np.testing.assert_array_equal(image.label("0").stored[0][:], PIXELS)
         assert served.requests() == expected
 
 
 def test_a_local_folder_is_not_kept(tmp_path, kept):
     write_v2(tmp_path / "image", [PIXELS], dict(AXES))
-    open_multiscale(tmp_path / "image", cache=kept).arrays[0][:]
+    open_multiscale(tmp_path / "image", cache=kept).stored[0][:]
     assert kept.nbytes == 0
 
 
@@ -248,7 +248,7 @@ READ_OFFLINE = """
 from data_helpers import open_multiscale, request_meter
 with request_meter(show=False) as cost:
     image = open_multiscale(6001247)
-    print(image.arrays[2][0, 0, 100].sum(), image.labels)
+    print(image.stored[2][0, 0, 100].sum(), image.labels)
 print(image.url, cost.requests)
 """
 
@@ -309,7 +309,7 @@ def write_shards(tmp_path, pixels):
 
 
 def corner(where, kept, selection=np.s_[:, :8, :4]):
-    return open_multiscale(f"{where.endpoint}/sharded", cache=kept).arrays[0][selection]
+    return open_multiscale(f"{where.endpoint}/sharded", cache=kept).stored[0][selection]
 
 
 def test_parts_of_a_shard_are_kept(sharded, kept):
@@ -355,11 +355,11 @@ def test_parts_without_an_etag_are_not_kept(sharded, kept):
 
 def test_parts_have_names_of_their_own():
     parts = [None, RangeByteRequest(1, 9), OffsetByteRequest(1), SuffixByteRequest(1)]
-    assert [cache.part_name(part) for part in parts] == ["all", "1-9", "1-", "last1"]
+    assert [base.part_name(part) for part in parts] == ["all", "1-9", "1-", "last1"]
 
 
 def test_each_kind_of_part_is_found_again(served, kept):
-    store = CarefulStore(served.endpoint, cache=shelf(kept, served.endpoint))
+    store = RetryingStore(served.endpoint, cache=kept.view(served.endpoint))
     prototype = default_buffer_prototype()
     content = (served.folder / "0/0/0/0").read_bytes()
     parts = {
@@ -379,7 +379,7 @@ def test_each_kind_of_part_is_found_again(served, kept):
 
 @pytest.mark.parametrize("fault", [faults.status(503), faults.status(403), faults.cut])
 def test_a_failure_is_not_kept(fault, served, kept, quick):
-    array = open_multiscale(served.endpoint, cache=kept).arrays[0]
+    array = open_multiscale(served.endpoint, cache=kept).stored[0]
     served.fault("0/1/1/1", *[fault] * 4)
     with pytest.raises(OmeZarrError, match="1/1/1"):
         array[1]
@@ -392,7 +392,7 @@ def test_rubbish_that_cannot_be_decoded_is_asked_for_again(served, tmp_path, kep
     write_array(tmp_path / "served/1", PIXELS, compressor=Zlib())
     write_json(tmp_path / "served/.zattrs", {"multiscales": [AXES | {"datasets": [{"path": "1"}]}]})
     served.fault("1/1/1/1", faults.garble)
-    array = open_multiscale(served.endpoint, cache=kept).arrays[0]
+    array = open_multiscale(served.endpoint, cache=kept).stored[0]
     np.testing.assert_array_equal(array[:], PIXELS)
     served.requests()
     np.testing.assert_array_equal(read(served, kept), PIXELS)
@@ -415,7 +415,7 @@ def test_that_there_is_no_image_is_not_concluded_from_the_cache(served, tmp_path
     with pytest.raises(OmeZarrError, match=r"there is no 0/\.zarray"):
         open_multiscale(url, cache=kept)
     (tmp_path / "aside").rename(tmp_path / "served/later/0/.zarray")
-    np.testing.assert_array_equal(open_multiscale(url, cache=kept).arrays[0][:], PIXELS)
+    np.testing.assert_array_equal(open_multiscale(url, cache=kept).stored[0][:], PIXELS)
 
 
 def test_that_a_chunk_is_missing_is_believed_for_a_day(served, tmp_path, kept, monkeypatch):
@@ -425,7 +425,7 @@ def test_that_a_chunk_is_missing_is_believed_for_a_day(served, tmp_path, kept, m
     np.testing.assert_array_equal(read(served, kept), EXPECTED)
     served.requests()
     now = time.time_ns
-    monkeypatch.setattr(cache.time, "time_ns", lambda: now() + 25 * 3600 * 10**9)
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 25 * 3600 * 10**9)
     np.testing.assert_array_equal(read(served, kept), PIXELS)
     assert served.requests() == 2  # the chunk, and zarr.json, which is still missing
     np.testing.assert_array_equal(read(served, kept), PIXELS)
@@ -719,7 +719,7 @@ def test_memory_is_used_by_one_thread_at_a_time(work):
     kept = MemoryCache()
     arguments = {"keep": ("a", "all", "1", b""), "find": ("a", "all"), "drop": ("a",)}
     thread = threading.Thread(target=getattr(kept, work), args=arguments.get(work, ()))
-    with cache._memory_lock:
+    with memory._memory_lock:
         thread.start()
         thread.join(0.1)
         assert thread.is_alive()
@@ -732,7 +732,7 @@ def read_elsewhere(array):
 
 
 def test_another_process_uses_the_same_folder(served, tmp_path, worker):
-    array = open_multiscale(served.endpoint, cache=tmp_path / "cache").arrays[0]
+    array = open_multiscale(served.endpoint, cache=tmp_path / "cache").stored[0]
     array[1]
     served.requests()
     plane, size = worker.submit(read_elsewhere, array).result(timeout=60)
@@ -742,7 +742,7 @@ def test_another_process_uses_the_same_folder(served, tmp_path, worker):
 
 def test_another_process_has_a_memory_of_its_own(served, worker):
     kept = MemoryCache(5)
-    array = open_multiscale(served.endpoint, cache=kept).arrays[0]
+    array = open_multiscale(served.endpoint, cache=kept).stored[0]
     array[1]
     served.requests()
     for expected in (CHUNKS // 3, 0):  # one for all that is sent there
@@ -764,7 +764,7 @@ def test_a_child_forked_while_a_thread_holds_the_lock(kept):
     held, done = threading.Event(), threading.Event()
 
     def hold():
-        with cache._memory_lock, cache._disk_lock:
+        with memory._memory_lock, disk._disk_lock:
             held.set()
             done.wait(30)
 
@@ -832,11 +832,11 @@ class FullDisk:
 
 
 def test_a_full_disk_is_told_once_and_reading_goes_on(served, tmp_path, monkeypatch):
-    kept, make = DiskCache(tmp_path / "cache"), cache.tempfile.NamedTemporaryFile
-    open_multiscale(served.endpoint, cache=kept).arrays[0][0]
+    kept, make = DiskCache(tmp_path / "cache"), disk.tempfile.NamedTemporaryFile
+    open_multiscale(served.endpoint, cache=kept).stored[0][0]
     served.requests()
     monkeypatch.setattr(
-        cache.tempfile, "NamedTemporaryFile", lambda **options: FullDisk(make(**options))
+        disk.tempfile, "NamedTemporaryFile", lambda **options: FullDisk(make(**options))
     )
     with pytest.warns(UserWarning, match="No space left on device") as told:
         np.testing.assert_array_equal(read(served, kept), EXPECTED)
@@ -887,7 +887,7 @@ def test_a_folder_that_can_only_be_read(served, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         for name in ("utime", "replace", "unlink"):
             patch.setattr(os, name, refuse)
-        patch.setattr(cache.tempfile, "NamedTemporaryFile", refuse)
+        patch.setattr(disk.tempfile, "NamedTemporaryFile", refuse)
         kept = DiskCache(tmp_path / "cache")
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -899,7 +899,7 @@ def test_a_folder_that_can_only_be_read(served, tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_made(served, tmp_path, monkeypatch):
     kept = DiskCache(tmp_path / "cache")
-    monkeypatch.setattr(cache.Path, "mkdir", refuse)
+    monkeypatch.setattr(disk.Path, "mkdir", refuse)
     with pytest.warns(UserWarning, match=f"cache in .*{tmp_path.name}.* cannot be written") as told:
         np.testing.assert_array_equal(read(served, kept), EXPECTED)
     assert len(told) == 1 and kept.nbytes == 0
@@ -917,7 +917,7 @@ def test_windows_refuses_to_replace_or_remove_what_is_being_read(tmp_path, monke
     assert kept.find("a", "all").data == b"one"
     os.utime(file_of(tmp_path, "a"), ns=(1, 1))
     with monkeypatch.context() as patch:
-        patch.setattr(cache.Path, "unlink", refuse)
+        patch.setattr(disk.Path, "unlink", refuse)
         assert kept.keep("a", "all", "v2", b"two")
         assert len(kept._files("a")) == 2
         assert kept.find("a", "all").data == b"two"  # the newer one
@@ -945,7 +945,7 @@ def test_strange_files_in_the_folder_are_left_alone(tmp_path):
     kept = DiskCache(tmp_path, 0.1)
     kept.keep("a", "all", "1", b"data")
     (kept.folder / "README").write_text("not a folder")
-    assert kept.nbytes == cache.BLOCK
+    assert kept.nbytes == disk.BLOCK
     clear_cache(kept)
     assert kept.nbytes == 0 and (kept.folder / "README").exists()
 
@@ -955,9 +955,9 @@ def test_strange_files_in_the_folder_are_left_alone(tmp_path):
 
 def test_the_same_words_mean_the_same_cache(tmp_path, monkeypatch):
     assert find_cache("memory") is find_cache(" Memory ")
-    assert find_cache("memory").limit == cache.MEMORY_MB * MB
+    assert find_cache("memory").limit == memory.MEMORY_MB * MB
     assert find_cache(tmp_path) is find_cache(str(tmp_path))
-    assert find_cache(tmp_path).limit == cache.DISK_MB * MB
+    assert find_cache(tmp_path).limit == disk.DISK_MB * MB
     assert find_cache(None) is find_cache("OFF") is None
     mine = MemoryCache(1)
     assert find_cache(mine) is mine

@@ -44,14 +44,14 @@ def stored(tmp_path_factory):
     """A small movie on disk; a chunk is a plane, and every plane differs."""
     folder = tmp_path_factory.mktemp("movie")
     write_v2(folder, [noise(24, 2, 5, 12, 13)], {"version": "0.1"}, chunks=(1, 1, 1, 12, 13))
-    return open_multiscale(folder).arrays[0]
+    return open_multiscale(folder).stored[0]
 
 
 @pytest.fixture(scope="module")
 def far():
     """The embryo, 40 ms away; its planes of interest have been painted."""
     server = process.start(delay_ms=40)
-    array = open_multiscale(4007801, source=server.endpoint).arrays[4]
+    array = open_multiscale(4007801, source=server.endpoint).stored[4]
     fast_curves(array, TIMES, REGIONS)
     yield array
     server.stop()
@@ -229,7 +229,7 @@ def test_blanks_are_not_answered_yet(stored):
 
 def test_an_endpoint_that_is_gone_is_a_hint():
     server = process.start()
-    array = open_multiscale(4007801, source=server.endpoint).arrays[4]
+    array = open_multiscale(4007801, source=server.endpoint).stored[4]
     server.stop()
     line = said(check_05.faster, fast_curves, slow_curves, array, TIMES, REGIONS)
     assert_hint(line, "slow_curves stopped with ChunkError")

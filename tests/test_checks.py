@@ -39,7 +39,7 @@ def movie(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stored(movie):
-    return movie.arrays[0]
+    return movie.stored[0]
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def labels(results):
 
 @pytest.fixture(scope="module")
 def arrays(stack):
-    pixels, labels = stack.arrays[0][...], stack.label_array(0)[...]
+    pixels, labels = stack.stored[0][...], stack.stored_labels(0)[...]
     return pixels, labels, pixels[0, 0], pixels[0, 1], labels[0, 0]
 
 
@@ -335,11 +335,11 @@ def test_04_pixels_and_labels_hints(stack, arrays):
         assert_hint(said(check, answer, stack), *words)
 
     hint(check_04.pixels, stack.levels[0], "still lazy")
-    hint(check_04.pixels, stack.arrays[1][...], "coarser level")
+    hint(check_04.pixels, stack.stored[1][...], "coarser level")
     hint(check_04.pixels, pixels[0], "load the whole level")
     hint(check_04.pixels, np.zeros_like(pixels), "pixel values are not")
     hint(check_04.pixels, None, "NoneType")
-    hint(check_04.labels, stack.label_array(0).lazy(), "still lazy")
+    hint(check_04.labels, stack.stored_labels(0).lazy(), "still lazy")
     hint(check_04.labels, pixels, "this is the image")
     hint(check_04.labels, labels[0, 0], "compute all")
     hint(check_04.labels, labels.astype(float), "float64")

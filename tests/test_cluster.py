@@ -19,7 +19,7 @@ from distributed import Client
 from tornado.ioloop import IOLoop
 from tornado.websocket import websocket_connect
 
-from data_helpers.cluster import SHARE, THREADS, connect_cluster
+from data_helpers.scale_out.cluster import SHARE, THREADS, connect_cluster
 
 ROOT = Path(__file__).resolve().parents[1]
 PREFIX = "/user/ada/"

@@ -19,8 +19,8 @@ from support.images import write_v2
 from support.misbehaving import garble, status
 
 from data_helpers import open_multiscale
-from data_helpers.blocks import BlockRun
-from data_helpers.cluster import connect_cluster
+from data_helpers.scale_out import BlockRun
+from data_helpers.scale_out.cluster import connect_cluster
 
 SHAPE = (24, 32, 40)
 CUT = {"block_shape": (8, 16, 20), "overlap": (3, 4, 4), "parameters": {"threshold": 500.0}}
@@ -45,7 +45,7 @@ def segment_and_kill(pixels, threshold, folder):
 def client():
     os.environ.pop("DASK_SCHEDULER_ADDRESS", None)
     with connect_cluster(n_workers=2) as client:
-        client.run(__import__, "data_helpers.blocks")  # so that no test pays for the import
+        client.run(__import__, "data_helpers.scale_out")  # so that no test pays for the import
         client.run(__import__, "skimage.measure")
         yield client
 
@@ -134,7 +134,9 @@ def test_one_corrupt_chunk(tmp_path, image, pixels, served, client):
     served.fault(damaged, garble, forever=True)
     failed = run.compute(client, pauses=[0.1], timeout=60)
     # Exactly the blocks that read plane 13, in their core or in their overlap.
-    touched = [block.name for block in run.blocks if block.first[0] <= 13 < block.last[0]]
+    touched = [
+        block.name for block in run.blocks if block.padded_start[0] <= 13 < block.padded_stop[0]
+    ]
     assert failed["block"].tolist() == sorted(touched) and 0 < len(touched) < N_BLOCKS
     for why in failed["why"]:
         assert "0/0/0/13/0/0" in why and why.endswith(".") and "\n" not in why

@@ -20,8 +20,9 @@ from data_helpers import (
     request_meter,
     show_plane,
 )
+from data_helpers._formatting import format_length, round_length
+from data_helpers._pixel_size import pixel_size
 from data_helpers.display import OUTLINE_COLOR, _shown, label_colors, window
-from data_helpers.lengths import pixel_size, round_length, say_length
 from data_helpers.sources import find_source
 
 
@@ -141,7 +142,7 @@ def shape_on_screen(ax):
 def test_the_specimen_is_never_stretched(scale, place, tmp_path):
     image = sized(tmp_path, scale)
     if place == "gallery":
-        pictures = [image.arrays[0][:], overlay_labels(image.arrays[0][:], np.zeros((40, 60), int))]
+        pictures = [image.stored[0][:], overlay_labels(image.stored[0][:], np.zeros((40, 60), int))]
         axes = gallery(pictures, ["a", "b"], columns=2, image=image).axes
     else:
         ax = None if place == "new" else plt.subplots(figsize=(9, 2))[1]
@@ -198,7 +199,7 @@ def test_sizes_of_the_offline_images(offline):
 def test_lengths_as_people_say_them():
     lengths = [0.0004, 0.25, 1, 91.18, 999, 1500, 14500]
     said = ["0.4 nm", "250 nm", "1 µm", "91.2 µm", "999 µm", "1.5 mm", "1.45 cm"]
-    assert [say_length(length) for length in lengths] == said
+    assert [format_length(length) for length in lengths] == said
     assert [round_length(n) for n in (0.3, 1, 1.9, 4.99, 7, 123)] == [0.2, 1, 1, 2, 5, 100]
 
 
@@ -337,7 +338,7 @@ def test_a_caption_of_a_synthetic_plane(offline, said):
 
 def test_a_caption_of_an_image_with_one_level(tmp_path, said):
     image = sized(tmp_path, (0.5, 0.5), shape=(4, 4))
-    low, high = image.arrays[0][:].min(), image.arrays[0][:].max()
+    low, high = image.stored[0][:].min(), image.stored[0][:].max()
     assert said(show_plane(image), "noise") == (
         f"Picture: noise; n, level 0, 4 × 4 pixels, 2 µm wide, "
         f"values {low:,} to {high:,} shown from black to white.\n"
@@ -390,6 +391,7 @@ def test_in_a_notebook_the_caption_comes_after_its_picture(image, capsys, monkey
 
 
 def test_facts_do_not_keep_pictures_in_memory(image):
+    gc.collect()  # what other tests have drawn
     known = len(_shown)
     axes = [show_plane(image, ax=ax) for ax in plt.subplots(1, 3)[1]]
     assert len(_shown) == known + 3

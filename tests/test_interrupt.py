@@ -32,7 +32,7 @@ from data_helpers.offline.process import start
 server = start(delay_ms=1500)
 dh.choose_source(server.endpoint)
 image = dh.open_multiscale(6001247, cache="off")
-stored, lazy = image.arrays[0], image.levels[0]
+stored, lazy = image.stored[0], image.levels[0]
 
 def requests_under_way():
     return len(asyncio.all_tasks(_get_loop()))

@@ -15,12 +15,12 @@ from support.mirrors import EMPTY, MOVIE, V01, V04, chunk_count, listed, make_or
 from support.misbehaving import MisbehavingServer, cut, garble, hang, portal, status
 
 from data_helpers import OmeZarrError, load_labels_from_s3, open_multiscale
+from data_helpers._formatting import format_bytes
 from data_helpers.offline.catalogue import build_catalogue
 from data_helpers.offline.manifest import FILE, read_manifest
 from data_helpers.offline.mirror import MirrorApp
 from data_helpers.offline.server import OfflineThread
 from data_helpers.sources import Source
-from data_helpers.words import human_bytes
 from tools import copy_mirror as copying
 from tools import list_chunks, make_kit
 from tools.copy_mirror import copy_mirror
@@ -67,7 +67,7 @@ def test_chunk_numbers_are_written_compactly_and_read_back():
 
 
 def test_the_committed_list_names_chunks_that_exist():
-    arrays = {array.path: array for array in build_catalogue().arrays}
+    arrays = {array.path: array for array in build_catalogue().all_arrays}
     known = {
         tuple(list_chunks.PLACE.fullmatch(path).group(2, 1, 3)): a for path, a in arrays.items()
     }
@@ -83,14 +83,14 @@ def test_the_committed_list_covers_what_notebooks_read():
     server = OfflineThread(app=app)
     source = server.endpoint
     for plane in (0, 128, 256):
-        open_multiscale(6001247, source=source).arrays[0][0, :, plane]
+        open_multiscale(6001247, source=source).stored[0][0, :, plane]
         load_labels_from_s3(6001247, source=source)[0, 0, plane].compute()
-    movie = open_multiscale(4007801, source=source).arrays[4]
+    movie = open_multiscale(4007801, source=source).stored[4]
     movie[261:271, 1, 489:499]
     em = open_multiscale(9822152, source=source)
     for level in (10, 9, 8, em.level_for(500)):
-        em.arrays[level][0, 0, 0]
-    em.arrays[0][0, 0, 0, 46030:46130, 71630:71730]
+        em.stored[level][0, 0, 0]
+    em.stored[0][0, 0, 0, 46030:46130, 71630:71730]
     server.stop()
     assert sum(len(chunks.indexes) for chunks in app.read.values()) > 110
     assert lacking(app.read, read_list()) == []
@@ -134,7 +134,7 @@ def test_exactly_the_listed_chunks_are_copied_from_the_copies_that_are_there(ori
     assert f"{V01}/labels/0/.zarray" in made.objects and f"{V04}/labels/0/.zattrs" in made.objects
     assert made.complete and not made.synthetic and read_manifest(tmp_path / "mirror") == made
     size = sum(made.objects[key].size for key in chunks)
-    assert f"{len(chunks) + 1} chunks, {human_bytes(size)}, from {origin.endpoint}" in said
+    assert f"{len(chunks) + 1} chunks, {format_bytes(size)}, from {origin.endpoint}" in said
 
 
 def test_sizes_are_told_before_anything_is_fetched(origin, tmp_path):
@@ -274,7 +274,7 @@ def test_a_copy_of_the_stand_in_is_called_synthetic(offline, tmp_path):
     assert made.synthetic and made.endpoint == "the offline stand-in"
     server = OfflineThread(app=MirrorApp(tmp_path / "mirror"))
     image = open_multiscale(6001247, source=server.endpoint)
-    assert image.synthetic and image.arrays[2][0, 1, 128].any()
+    assert image.synthetic and image.stored[2][0, 1, 128].any()
     server.stop()
 
 

@@ -32,7 +32,7 @@ def test_labels_of_v01_are_one_array(offline, asked):
     assert label.scales == [(1, 1, 1, 1, 1)]
     assert label.synthetic and label.title == "labels of IDR 6001247 (synthetic stand-in)"
     assert label.name == "0" and label.channels == []
-    plane = label.arrays[0][0, 0, 128]
+    plane = label.stored[0][0, 0, 128]
     assert plane.min() == 0 and 1381342 <= plane[plane > 0].min() <= plane.max() <= 1381389
 
 
@@ -43,10 +43,10 @@ def test_labels_of_v04_are_a_group_of_more_levels(offline):
     assert label.paths == ["0", "1", "2", "3"] and len(image.paths) == 3
     assert label.units == (None, None, "micrometer", "micrometer", "micrometer")  # misspelt there
     assert label.scales[:3] == image.scales
-    old = open_multiscale(6001247).label().arrays[0][0, 0, 100:103]
-    np.testing.assert_array_equal(label.arrays[0][0, 0, 100:103], old)
+    old = open_multiscale(6001247).label().stored[0][0, 0, 100:103]
+    np.testing.assert_array_equal(label.stored[0][0, 0, 100:103], old)
     for level in range(3):
-        assert image.label_array(level).shape[-3:] == image.arrays[level].shape[-3:]
+        assert image.stored_labels(level).shape[-3:] == image.stored[level].shape[-3:]
 
 
 def test_load_labels_is_lazy_and_lies_on_the_image(offline, asked):
@@ -103,9 +103,9 @@ def test_the_layout_of_the_sibling_image(image_v01, served):
     assert image.label().name == image.label("masks").name == "masks"
     assert image.label().axes == ("t", "c", "z", "y", "x")
     for level, expected in enumerate(halve(CELLS, 1)):
-        np.testing.assert_array_equal(image.label_array(level)[:], expected)
-    np.testing.assert_array_equal(image.label("spots").arrays[0][:], CELLS[:, :, ::-1])
-    np.testing.assert_array_equal(image.label_array(0, "spots")[:], CELLS[:, :, ::-1])
+        np.testing.assert_array_equal(image.stored_labels(level)[:], expected)
+    np.testing.assert_array_equal(image.label("spots").stored[0][:], CELLS[:, :, ::-1])
+    np.testing.assert_array_equal(image.stored_labels(0, "spots")[:], CELLS[:, :, ::-1])
 
 
 @pytest.mark.parametrize("separator", [".", "/"])
@@ -113,9 +113,9 @@ def test_an_array_directly_below_labels(separator, image_v01, served):
     write_json(image_v01 / "labels/.zattrs", {"labels": ["0"]})
     write_array(image_v01 / "labels/0", CELLS, separator=separator)
     image = open_multiscale(served.endpoint)
-    np.testing.assert_array_equal(image.label("0").arrays[0][:], CELLS)
+    np.testing.assert_array_equal(image.label("0").stored[0][:], CELLS)
     np.testing.assert_array_equal(image.label(0).levels[0].compute(), CELLS)
-    np.testing.assert_array_equal(image.label_array()[:], CELLS)
+    np.testing.assert_array_equal(image.stored_labels()[:], CELLS)
 
 
 def test_an_array_at_a_coarser_scale(image_v01, served):
@@ -124,9 +124,9 @@ def test_an_array_at_a_coarser_scale(image_v01, served):
     coarse = halve(CELLS, 1)[1]
     write_array(image_v01 / "labels/0", coarse)
     image = open_multiscale(served.endpoint)
-    np.testing.assert_array_equal(image.label_array(1)[:], coarse)
+    np.testing.assert_array_equal(image.stored_labels(1)[:], coarse)
     with pytest.raises(NoLabelsError, match="ask for level '1'"):
-        image.label_array(0)
+        image.stored_labels(0)
 
 
 def test_labels_of_fewer_and_of_more_levels(tmp_path):
@@ -139,9 +139,9 @@ def test_labels_of_fewer_and_of_more_levels(tmp_path):
     write_v2(tmp_path / "labels/cells", coarse, pyramid | {"datasets": scales(*sizes[1:])})
     image = open_multiscale(tmp_path)
     with pytest.raises(NoLabelsError, match="of level '0'; ask for level '1' or '2'"):
-        image.label_array(0)
-    np.testing.assert_array_equal(image.label_array(1)[:], coarse[0])
-    np.testing.assert_array_equal(image.label_array("2")[:], coarse[1])
+        image.stored_labels(0)
+    np.testing.assert_array_equal(image.stored_labels(1)[:], coarse[0])
+    np.testing.assert_array_equal(image.stored_labels("2")[:], coarse[1])
 
 
 def test_labels_at_no_scale_of_the_image(tmp_path):
@@ -151,7 +151,7 @@ def test_labels_at_no_scale_of_the_image(tmp_path):
     write_json(tmp_path / "labels/.zattrs", {"labels": ["cells"]})
     write_v2(tmp_path / "labels/cells", [pixels], pyramid | {"datasets": scales((7, 7))})
     with pytest.raises(NoLabelsError, match="ask for level none"):
-        open_multiscale(tmp_path).label_array(0)
+        open_multiscale(tmp_path).stored_labels(0)
 
 
 @pytest.mark.parametrize("version", ["0.3", "0.4"])
@@ -165,7 +165,7 @@ def test_labels_without_the_channel_axis(version, tmp_path):
     write_v2(tmp_path / "labels/cells", label_levels, multiscale)
     image = open_multiscale(tmp_path)
     assert image.label().scales == [(1, 1, 1), (1, 2, 2)]
-    np.testing.assert_array_equal(image.label_array(1)[:], label_levels[1])
+    np.testing.assert_array_equal(image.stored_labels(1)[:], label_levels[1])
 
 
 def test_labels_of_v05(tmp_path):
@@ -190,7 +190,7 @@ def test_labels_of_v05(tmp_path):
     write_level(tmp_path / "labels/cells", pixels.astype("u4") + 70_000, (1, 1))
     image = open_multiscale(tmp_path)
     assert image.labels == ["cells", "lost"]
-    np.testing.assert_array_equal(image.label_array()[:], pixels.astype("u4") + 70_000)
+    np.testing.assert_array_equal(image.stored_labels()[:], pixels.astype("u4") + 70_000)
     with pytest.raises(NoLabelsError, match="lists a label image 'lost'"):
         image.label("lost")
     write_json(tmp_path / "labels/lost/zarr.json", {"zarr_format": 3, "node_type": "array"})

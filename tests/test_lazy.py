@@ -10,8 +10,8 @@ import pytest
 from support.images import noise, write_v2
 
 from data_helpers import load_binary_from_s3, open_multiscale
+from data_helpers._transport import CONCURRENCY
 from data_helpers.lazy import GROUP_BYTES, LazyLevel, ReadChunks
-from data_helpers.store import CONCURRENCY
 
 PIXELS = noise(3, 2, 5, 40, 50)  # chunks of 1, 1, 1, 16, 16
 SELECTIONS = [
@@ -116,13 +116,13 @@ def test_a_slice_of_a_million_chunks_makes_one_task(offline, monkeypatch):
 
 
 def test_chunks_of_a_slice_are_read_in_groups(lazy, image, monkeypatch):
-    groups, read = [], type(image.arrays[0]).read_chunks
+    groups, read = [], type(image.stored[0]).read_chunks
 
     def noted(stored, chunks):
         groups.append(len(chunks))
         return read(stored, chunks)
 
-    monkeypatch.setattr(type(image.arrays[0]), "read_chunks", noted)
+    monkeypatch.setattr(type(image.stored[0]), "read_chunks", noted)
     lazy[0].sum().compute()  # 2 * 5 * 3 * 4 chunks
     assert sorted(groups) == [120 - CONCURRENCY, CONCURRENCY]
 

@@ -15,9 +15,9 @@ from support.images import axes, scales, write_v2
 
 from data_helpers import IMAGES, current_source, open_multiscale, viewer_links
 from data_helpers.errors import ImageNotFoundError, NotOmeZarrError
-from data_helpers.links import MISSING_CHANNEL, REAL, public_address
-from data_helpers.neuroglancer_state import state_of
 from data_helpers.sources import Source
+from data_helpers.viewer.links import MISSING_CHANNEL, REAL, public_address
+from data_helpers.viewer.neuroglancer import state_of
 
 BLASTOCYST = "https://livingobjects.ebi.ac.uk/idr/zarr/v0.4/idr0062A/6001247.zarr"
 AWKWARD = "https://example.org/my data/A&B=1#x/ü+?.zarr"

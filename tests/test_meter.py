@@ -28,9 +28,13 @@ from support import misbehaving as faults
 from support.images import noise, write_json, write_v2
 from zarr.core.sync import sync
 
-from data_helpers import AccessDeniedError, ChunkError, meter, open_multiscale, request_meter, store
-from data_helpers.store import CarefulStore
-from data_helpers.words import human_bytes
+from data_helpers import AccessDeniedError, ChunkError, meter, open_multiscale, request_meter
+from data_helpers._formatting import format_bytes
+from data_helpers._requests import ANSWERED, Request, observers, recorder
+from data_helpers._transport import CONCURRENCY
+from data_helpers.meter.plot import PLOT_HEIGHT
+from data_helpers.meter.spool import Spool, read_spool
+from data_helpers.store import RetryingStore
 
 ROOT = Path(__file__).resolve().parents[1]
 SANITIZE = ROOT / "tests" / "nbval_sanitize.cfg"
@@ -54,7 +58,7 @@ def image(folder, served):
 
 @pytest.fixture
 def array(image):
-    return image.arrays[0]
+    return image.stored[0]
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +67,7 @@ def nothing_left(monkeypatch, tmp_path_factory):
     spools = tmp_path_factory.mktemp("spools")
     monkeypatch.setattr(tempfile, "tempdir", str(spools))
     yield spools
-    assert not meter._running
+    assert not [observer for observer in observers if isinstance(observer, meter.Cost)]
     assert not list(spools.glob("request-meter-*"))
 
 
@@ -114,10 +118,10 @@ def test_numbers_grow_in_the_block_and_stand_after_it(array, served):
 
 def test_a_request_that_starts_as_the_block_ends_leaves_the_numbers_alone():
     cost = meter.Cost()
-    cost._finish([])
-    late = meter.Request("late", time.perf_counter(), bytes=7)
-    cost._sent(late)
-    cost._done(late)
+    cost.finish([])
+    late = Request("late", time.perf_counter(), bytes=7)
+    cost.sent(late)
+    cost.done(late)
     assert (cost.requests, cost.bytes, cost.log) == (0, 0, [])
 
 
@@ -171,7 +175,7 @@ def test_s3_addresses(folder, served):
     write_v2(folder / "bucket/key", [noise(40, 50)], {"version": "0.3", "axes": ["y", "x"]})
     with request_meter() as cost:
         opened = open_multiscale("s3://bucket/key", source=served.endpoint)
-        opened.arrays[0][:]
+        opened.stored[0][:]
     assert cost.requests == len(served.asked) == 3 + 12
     assert cost.bytes > sizes(folder / "bucket/key")
 
@@ -179,7 +183,7 @@ def test_s3_addresses(folder, served):
 def test_a_local_folder(folder):
     (folder / KEYS[0]).unlink()
     with request_meter() as cost:
-        open_multiscale(folder).arrays[0][:]
+        open_multiscale(folder).stored[0][:]
     assert (cost.requests, cost.not_found) == (3 + 12, 1 + 1)
     metadata = sizes(folder, [".zattrs", "0/.zarray"])
     assert cost.bytes == metadata + sizes(folder, KEYS[1:])
@@ -190,7 +194,7 @@ def test_a_missing_file_is_in_flight_no_longer_than_it_is_looked_for(tmp_path):
     write_v2(tmp_path, [noise(320, 320)], {"version": "0.3", "axes": ["y", "x"]})
     for chunk in (tmp_path / "0").glob("[0-9]*"):
         shutil.rmtree(chunk) if chunk.is_dir() else chunk.unlink()
-    stored = open_multiscale(tmp_path).arrays[0]
+    stored = open_multiscale(tmp_path).stored[0]
     with request_meter() as cost:
         assert not stored[:].any()
     assert cost.requests == cost.not_found == 400
@@ -202,7 +206,7 @@ def test_a_missing_file_is_in_flight_no_longer_than_it_is_looked_for(tmp_path):
 
 def test_two_in_flight_against_64(tmp_path, served):
     write_v2(tmp_path, [noise(160, 160)], {"version": "0.3", "axes": ["y", "x"]})
-    stored = open_multiscale(served.endpoint).arrays[0]
+    stored = open_multiscale(served.endpoint).stored[0]
     usual = da.from_array(stored, chunks=stored.chunks)
     slow = Slow(0.03)
     served.fault("*", slow, forever=True)
@@ -220,7 +224,7 @@ def test_two_in_flight_against_64(tmp_path, served):
 def test_what_waits_in_this_computer_is_not_in_flight(tmp_path, served):
     """Three threads want 64 chunks each, but the process sends at most `CONCURRENCY` requests."""
     write_v2(tmp_path, [noise(128, 128)], {"version": "0.3", "axes": ["y", "x"]})
-    stored = open_multiscale(served.endpoint).arrays[0]
+    stored = open_multiscale(served.endpoint).stored[0]
     slow = Slow(0.4)
     served.fault("*", slow, forever=True)
     readers = [threading.Thread(target=stored.__getitem__, args=(...,)) for _ in range(3)]
@@ -230,13 +234,13 @@ def test_what_waits_in_this_computer_is_not_in_flight(tmp_path, served):
         for reader in readers:
             reader.join(30)
     assert cost.requests == 3 * 64
-    assert cost.most_in_flight == slow.most == store.CONCURRENCY
+    assert cost.most_in_flight == slow.most == CONCURRENCY
 
 
 def test_counting_in_many_threads_loses_nothing():
     def ask(number):
         for at in range(200):
-            with meter.counted(f"{number}/{at}", chunk=True, retry=False) as request:
+            with recorder(f"{number}/{at}", chunk=True, retry=False) as request:
                 request.bytes = 3
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(16)]
@@ -275,7 +279,7 @@ def test_metadata_and_missing_chunks_read_twice_do_not_count(served, folder):
     (folder / KEYS[0]).unlink()
     with request_meter() as cost:
         for _ in range(2):
-            open_multiscale(served.endpoint).arrays[0][:16, :16]
+            open_multiscale(served.endpoint).stored[0][:16, :16]
     assert cost.requests == len(served.asked) == 8
     assert (cost.not_found, cost.fetched_twice) == (4, 0)
 
@@ -300,7 +304,7 @@ def test_parts_of_a_shard_are_chunks_and_its_index_is_not(tmp_path, served):
         tmp_path / "zarr.json",
         {"zarr_format": 3, "node_type": "group", "attributes": {"ome": levels}},
     )
-    stored = open_multiscale(served.endpoint).arrays[0]
+    stored = open_multiscale(served.endpoint).stored[0]
     served.asked.clear()
     with request_meter() as cost:
         np.testing.assert_array_equal(stored[:8, :8], pixels[:8, :8])
@@ -365,7 +369,7 @@ def test_a_request_from_before_the_block_is_not_counted(array, served):
 
 
 def test_processes_of_dask(image, served, worker, folder):
-    stored = image.arrays[0]
+    stored = image.stored[0]
     reads = [dask.delayed(getitem)(stored, part) for part in (np.s_[:16], np.s_[16:], np.s_[:16])]
     with request_meter() as cost:
         dask.compute(*reads, scheduler="processes", pool=worker)
@@ -373,7 +377,7 @@ def test_processes_of_dask(image, served, worker, folder):
     assert cost.bytes == sizes(folder) + sizes(folder, KEYS[:4])
     assert cost.fetched_twice == 4 / 16
     assert cost.log == sorted(cost.log, key=lambda request: request.start)
-    assert all(cost._start < r.start < r.end < cost._start + cost.seconds for r in cost.log)
+    assert all(cost.start < r.start < r.end < cost.start + cost.seconds for r in cost.log)
 
 
 def test_a_lazy_level_in_processes(image, served, worker, folder):
@@ -415,7 +419,7 @@ def test_retries_and_missing_chunks_in_a_process(array, served, folder, worker):
 def test_workers_of_a_local_cluster(image, served, folder):
     from distributed import Client, LocalCluster
 
-    stored = image.arrays[0]
+    stored = image.stored[0]
     with (
         LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
@@ -437,7 +441,7 @@ def test_workers_of_a_local_cluster(image, served, folder):
 def test_a_forked_process(folder):
     if "fork" not in multiprocessing.get_all_start_methods():
         pytest.skip("processes are not forked on this system")
-    kept = CarefulStore(str(folder))
+    kept = RetryingStore(str(folder))
     with request_meter() as cost:
         child = os.fork()
         if child == 0:
@@ -463,7 +467,7 @@ def read_received():
 
 
 def spools_here():
-    return sorted(meter._spools)
+    return sorted(spool.folder for spool in observers)
 
 
 def test_a_process_that_received_the_image_before_the_block_is_not_counted(array, served, worker):
@@ -480,7 +484,7 @@ def test_a_process_that_received_the_image_before_the_block_is_not_counted(array
 def test_a_process_forgets_a_meter_that_has_ended(array, worker):
     with request_meter():
         worker.submit(receive, array).result(60)
-        [folder] = meter._running
+        [folder] = [cost.folder for cost in observers]
         assert folder in worker.submit(spools_here).result(60)
     assert worker.submit(read_received).result(60) == (16, 16)
     assert worker.submit(spools_here).result(60) == []
@@ -490,23 +494,24 @@ def test_a_process_hands_the_meter_on(array, worker):
     """What a worker sends on, as a scheduler does, carries the folders that it received itself."""
     with request_meter() as cost:
         sent_on = worker.submit(pickle.dumps, array).result(60)
-        [folder] = meter._running
+        [folder] = [cost.folder for cost in observers]
         assert folder.encode() in sent_on
     assert cost.requests == 0
 
 
 def test_files_of_a_spool_are_open_only_while_a_request_is_under_way(tmp_path):
-    meter.join_spools([str(tmp_path)])
+    spool = Spool(str(tmp_path))
+    spool.join()
     try:
-        with meter.counted("a", chunk=True, retry=False):
-            with meter.counted("b", chunk=True, retry=False):
+        with recorder("a", chunk=True, retry=False):
+            with recorder("b", chunk=True, retry=False):
                 pass
-            assert len(meter._spool.files) == 1
-            assert len(meter._read_spool(str(tmp_path))) == 1  # written at once
-        assert not meter._spool.files
-        assert [r.address for r in meter._read_spool(str(tmp_path))] == ["b", "a"]
+            assert spool._file is not None
+            assert len(read_spool(str(tmp_path))) == 1  # written at once
+        assert spool._file is None
+        assert [r.address for r in read_spool(str(tmp_path))] == ["b", "a"]
     finally:
-        meter._spools.clear()
+        observers.clear()
 
 
 def test_tasks_of_dask_have_the_same_names_with_and_without_a_meter(array, folder):
@@ -520,7 +525,7 @@ def test_tasks_of_dask_have_the_same_names_with_and_without_a_meter(array, folde
     before = names()
     with request_meter():
         assert names() == names() == before
-    other = open_multiscale(folder).arrays[0]
+    other = open_multiscale(folder).stored[0]
     assert da.from_array(other, chunks=other.chunks).name != before[0]
 
 
@@ -530,7 +535,7 @@ def test_a_copy_in_the_same_process_counts_once(array, served):
         copy[:]
     copy[:16, :16]
     assert cost.requests == len(served.asked) - 1 == 12
-    assert not meter._spools
+    assert not observers
 
 
 def test_the_spool_may_vanish(array, served, nothing_left, worker):
@@ -558,28 +563,28 @@ def test_a_full_disk_does_not_stop_the_reading(tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "write", refuse)
-    meter.join_spools([str(tmp_path)])
+    Spool(str(tmp_path)).join()
     try:
-        with meter.counted("a", chunk=True, retry=False):
+        with recorder("a", chunk=True, retry=False):
             pass
     finally:
-        meter._spools.clear()
+        observers.clear()
 
 
 def test_a_line_cut_short_is_left_out(tmp_path):
-    meter.join_spools([str(tmp_path)])
+    Spool(str(tmp_path)).join()
     try:
         for key in "ab":
-            with meter.counted(key, chunk=True, retry=False) as request:
+            with recorder(key, chunk=True, retry=False) as request:
                 request.bytes = 7
     finally:
-        meter._spools.clear()
+        observers.clear()
     [file] = tmp_path.iterdir()
     whole = file.read_bytes()
     with file.open("ab") as open_file:
         open_file.write(whole[:40])
     (tmp_path / "another").write_bytes(b"1.0 2.0 7\tanswered\tc\n\nrubbish\n\xff\n" + whole[:-1])
-    found = meter._read_spool(str(tmp_path))
+    found = read_spool(str(tmp_path))
     assert [(r.address, r.bytes, r.outcome, r.chunk) for r in found] == [
         ("a", 7, "answered", True),
         ("b", 7, "answered", True),
@@ -632,12 +637,12 @@ def test_costs_make_a_table():
 def cost_of(*spans, seconds=1.0, **more):
     """A cost with requests at these times."""
     cost = meter.Cost()
-    cost._start = 100.0
+    cost.start = 100.0
     for number, (start, end) in enumerate(spans):
-        request = meter.Request(str(number), 100 + start, 100 + end, 5, meter.ANSWERED, **more)
-        cost._sent(request)
-        cost._done(request)
-    cost._finish([])
+        request = Request(str(number), 100 + start, 100 + end, 5, ANSWERED, **more)
+        cost.sent(request)
+        cost.done(request)
+    cost.finish([])
     cost.seconds = seconds
     return cost
 
@@ -651,7 +656,7 @@ def test_bars_of_requests_in_flight_lie_above_one_another(capsys):
     expected = [(0, 0.5, 0.5), (0.1, 0.1, 1.5), (0.2, 0.2, 1.5), (0.3, 0.6, 2.5), (0.6, 0.4, 0.5)]
     np.testing.assert_allclose(bars, expected)
     assert ax.get_xlim() == (0, 1)
-    assert ax.get_ylim()[1] > meter.PLOT_HEIGHT  # two in flight look like two, of 64
+    assert ax.get_ylim()[1] > PLOT_HEIGHT  # two in flight look like two, of 64
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("seconds", "requests in flight")
     assert ax.get_title() == str(cost)
     assert ax.get_legend() is None
@@ -664,7 +669,7 @@ def test_other_kinds_of_requests_are_named(served, folder, quick):
     (folder / KEYS[0]).unlink()
     served.fault(KEYS[1], faults.status(503))
     with request_meter() as cost:
-        open_multiscale(served.endpoint).arrays[0][:]
+        open_multiscale(served.endpoint).stored[0][:]
     cost.plot()
     ax = plt.gca()
     names = {text.get_text() for text in ax.get_legend().get_texts()}
@@ -703,7 +708,7 @@ from data_helpers import request_meter
 with request_meter():  # imports what reading needs before it starts its clock
     assert "data_helpers.multiscale" in sys.modules
     from data_helpers import open_multiscale
-    open_multiscale({str(folder)!r}).arrays[0][:]
+    open_multiscale({str(folder)!r}).stored[0][:]
 assert "matplotlib" not in sys.modules and "IPython" not in sys.modules
 """
     done = run_python(script)
@@ -760,7 +765,7 @@ def test_an_error_in_a_metered_cell_is_the_error_of_the_cell(shell, capsys):
     out = capsys.readouterr().out
     assert "0 requests, 0 bytes" in out  # what it cost until then
     assert "1 / 0" in re.sub(r"\x1b\[[\d;]*m", "", out)
-    assert "meter.py" not in out
+    assert "magic.py" not in out
     assert shell.user_ns["before"] == 1 and "after" not in shell.user_ns
     assert isinstance(shell.run_cell("%%cost\ny = = 2").error_in_exec, SyntaxError)
     assert shell.run_cell("before").result == 1
@@ -782,11 +787,11 @@ def test_the_magic_refuses_what_it_does_not_know(shell, capsys):
 
 def test_metered_cells_replay_under_nbval(tmp_path, folder):
     """The stored seconds are made up, which nbval must not notice; requests and bytes are real."""
-    path, whole = tmp_path / "metered.ipynb", human_bytes(sizes(folder))
-    opened = human_bytes(sizes(folder, [".zattrs", "0/.zarray"]))
+    path, whole = tmp_path / "metered.ipynb", format_bytes(sizes(folder))
+    opened = format_bytes(sizes(folder, [".zattrs", "0/.zarray"]))
     cells = {
         "%load_ext data_helpers\nfrom data_helpers import open_multiscale, request_meter": [],
-        f"%%cost\nstored = open_multiscale({str(folder)!r}).arrays[0]\nstored.shape": [
+        f"%%cost\nstored = open_multiscale({str(folder)!r}).stored[0]\nstored.shape": [
             f"3 requests, {opened}, up to 77 in flight, 9.87 s, 1 not found\n",
             "(40, 50)",
         ],
@@ -854,7 +859,7 @@ def test_counting_costs_under_2_percent(offline, tmp_path):
 
     Times of whole reads differ by more than 2 % from one to the next, with and without a meter.
     """
-    stored = open_multiscale(6001247, source=offline).arrays[0]
+    stored = open_multiscale(6001247, source=offline).stored[0]
     address = f"{stored.address}/0.1.128.0.0"
 
     def cpu(function, times):
@@ -870,9 +875,9 @@ def test_counting_costs_under_2_percent(offline, tmp_path):
             with ExitStack() as in_flight:
                 for at in range(50):
                     name = f"{address}{number}/{at}"
-                    counting = meter.counted(name, chunk=True, retry=False)
+                    counting = recorder(name, chunk=True, retry=False)
                     request = in_flight.enter_context(counting)
-                    request.sent_now()
+                    request.mark_sent()
                     request.bytes = 100_000
 
     def count_with_a_meter(times):
@@ -880,11 +885,11 @@ def test_counting_costs_under_2_percent(offline, tmp_path):
             count(times)
 
     def count_for_another_process(times):
-        meter.join_spools([str(tmp_path)])
+        Spool(str(tmp_path)).join()
         try:
             count(times)
         finally:
-            meter._spools.clear()
+            observers.clear()
 
     reading = min(cpu(read, 257) for _ in range(3))
     for counting in (count_with_a_meter, count_for_another_process):

@@ -22,15 +22,14 @@ from data_helpers import (
     load_binary_from_s3,
     load_binary_from_s3_with_data,
     load_labels_from_s3,
+    offline,
     open_multiscale,
     sources,
 )
-from data_helpers.cache import lasting_address
-from data_helpers.offline import process
 from data_helpers.offline.manifest import FILE, Copied, Manifest, read_manifest, write_manifest
 from data_helpers.offline.mirror import MirrorApp
 from data_helpers.offline.server import OfflineThread
-from data_helpers.sources import Source
+from data_helpers.sources import Source, lasting_address
 from tools.copy_mirror import copy_mirror
 
 
@@ -56,7 +55,7 @@ def address(made):
 @pytest.fixture
 def mirror(made, address, monkeypatch):
     """The mirror as the current source, as choose_source would make it, but already running."""
-    monkeypatch.setattr(process, "endpoint", lambda folder="": address)
+    monkeypatch.setattr(offline, "endpoint", lambda folder="": address)
     source = sources.find_source(str(made[0]))
     monkeypatch.setattr(sources, "_current", source)
     return source
@@ -87,14 +86,14 @@ def test_choosing_a_folder_serves_it_from_a_process(made, monkeypatch, capsys):
     )
     source = current_source()
     assert source.name == "mirror" and not source.synthetic and not image.synthetic
-    np.testing.assert_array_equal(image.arrays[0][0, 0, 1], pixels[0, 0, 1])
+    np.testing.assert_array_equal(image.stored[0][0, 0, 1], pixels[0, 0, 1])
     assert lasting_address(image.url).startswith("mirror-")
     again = sources.find_source(str(folder.parent))  # the kit, whose mirror is in it
     assert again == source
-    process._mirrors[str(folder)].stop()
+    offline.process._mirrors[str(folder)].stop()
     assert sources.resolve_source(None).endpoint != source.endpoint
-    assert open_multiscale(6001247).arrays[0][0, 0, 1].any()
-    process._mirrors.pop(str(folder)).stop()
+    assert open_multiscale(6001247).stored[0][0, 0, 1].any()
+    offline.process._mirrors.pop(str(folder)).stop()
 
 
 def test_what_notebooks_read_is_equal(mirror, made, capsys):
@@ -106,16 +105,16 @@ def test_what_notebooks_read_is_equal(mirror, made, capsys):
     )
     np.testing.assert_array_equal(load_labels_from_s3(6001247)[0, 0, :2], labels[0, 0, :2])
     copy = open_multiscale(f"s3://idr/{V04}")
-    np.testing.assert_array_equal(copy.arrays[1][0, 0, 0], pixels[0, 0, 0, ::2, ::2])
-    assert copy.labels == ["0"] and copy.label("0").arrays[0].shape == labels.shape
-    np.testing.assert_array_equal(open_multiscale(4007801).arrays[0][0, :, 0], movie[0, :, 0])
+    np.testing.assert_array_equal(copy.stored[1][0, 0, 0], pixels[0, 0, 0, ::2, ::2])
+    assert copy.labels == ["0"] and copy.label("0").stored[0].shape == labels.shape
+    np.testing.assert_array_equal(open_multiscale(4007801).stored[0][0, :, 0], movie[0, :, 0])
     assert open_multiscale(4007801).url.endswith(MOVIE)
 
 
 def test_a_chunk_that_is_empty_at_the_origin_is_empty_here(mirror, made, address):
     assert EMPTY in read_manifest(made[0]).absent
     assert answer(address, EMPTY).status == 404
-    plane = open_multiscale(6001247).arrays[0][0, 1, 2]
+    plane = open_multiscale(6001247).stored[0][0, 1, 2]
     assert not plane[:16, :16].any() and plane[16:].all()
 
 
@@ -152,7 +151,7 @@ def test_a_chunk_outside_is_an_error_that_says_so(mirror, made, asked):
     image = open_multiscale(6001247)
     asked.clear()
     with pytest.raises(MirrorError) as caught:
-        image.arrays[0][0, 1, 3, 20, 20]
+        image.stored[0][0, 1, 3, 20, 20]
     said = str(caught.value)
     for part in ("Chunk 0.1.3.1.1", "level 0", "image 6001247", str(made[0]), "53 of", '"idr"'):
         assert part in said
@@ -163,7 +162,7 @@ def test_a_chunk_outside_is_an_error_that_says_so(mirror, made, asked):
 @pytest.mark.parametrize(
     "read",
     [
-        lambda: open_multiscale(6001247).arrays[1][:],
+        lambda: open_multiscale(6001247).stored[1][:],
         lambda: load_binary_from_s3(6001247, 0).compute(),
         lambda: load_binary_from_s3_with_data(6001247, 0),
         lambda: load_labels_from_s3(6001247).compute(),
@@ -199,8 +198,8 @@ def test_a_damaged_file_is_an_error(made, tmp_path, damage, monkeypatch):
     server = OfflineThread(app=MirrorApp(folder))
     image = open_multiscale(f"{server.endpoint}/idr/{V01}")
     with pytest.raises(MirrorError, match=r"0/0\.0\.0\.0\.0 in the mirror .* is damaged"):
-        image.arrays[0][0, 0, 0]
-    assert image.arrays[0][0, 0, 1].any()
+        image.stored[0][0, 0, 0]
+    assert image.stored[0][0, 0, 1].any()
     server.stop()
 
 

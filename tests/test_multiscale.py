@@ -27,9 +27,9 @@ from data_helpers import (
     open_multiscale,
     request_meter,
 )
-from data_helpers.multiscale import Channel
+from data_helpers._formatting import format_bytes
+from data_helpers.metadata import Channel
 from data_helpers.sources import find_source
-from data_helpers.words import human_bytes
 
 V01 = "zarr/v0.1/{}.zarr"
 EMBRYO_V04 = "zarr/v0.4/idr0044A/4007801.zarr"
@@ -58,8 +58,8 @@ def test_the_gigapixel_image(offline):
     ]
     assert image.version == "0.1" and image.axes == ("t", "c", "z", "y", "x")
     assert image.units == (None,) * 5
-    assert image.arrays[0].chunks == (1, 1, 1, 1024, 1024)
-    assert image.arrays[0].nchunks == 12_831
+    assert image.stored[0].chunks == (1, 1, 1, 1024, 1024)
+    assert image.stored[0].nchunks == 12_831
     assert image.levels[0].dtype == np.dtype(">u2")
     assert image.channels == [Channel("transmission EM", "FFFFFF", (1500.0, 6000.0))]
     assert image.synthetic and "synthetic" in image.name and "synthetic" in image.title
@@ -75,7 +75,7 @@ def test_the_movie(offline):
         (532, 2, 988, y, x)
         for y, x in [(2048, 2169), (1024, 1084), (512, 542), (256, 271), (128, 135)]
     ]
-    assert image.arrays[4].nchunks == 1_051_232
+    assert image.stored[4].nchunks == 1_051_232
     assert [channel.label for channel in image.channels] == ["H2B-eGFP", "myr-tdTomato"]
     assert [channel.color for channel in image.channels] == ["00FF00", "FF0000"]
     assert [channel.window for channel in image.channels] == [(0, 1093), (0, 439)]
@@ -113,8 +113,8 @@ def test_scales_and_units_of_the_v04_copy(offline):
     ],
 )
 def test_both_versions_hold_the_same_pixels(image_id, v04, level, part, offline):
-    old = open_multiscale(image_id).arrays[level]
-    new = open_multiscale(f"s3://idr/{v04}").arrays[level]
+    old = open_multiscale(image_id).stored[level]
+    new = open_multiscale(f"s3://idr/{v04}").stored[level]
     assert old.shape == new.shape and old.dtype == new.dtype and old.chunks == new.chunks
     pixels = old[part]
     np.testing.assert_array_equal(pixels, new[part])
@@ -134,7 +134,7 @@ def test_opening_reads_metadata_only(offline, asked):
     with request_meter() as cost:
         _ = image.axes, image.scales, image.units, image.channels, image.name, image.version
         _ = image.level_for(500), image.level(3), image._repr_html_(), repr(image)
-        _ = levels[4][0, 0, 0, :10], image.arrays, image.default("z"), image.title
+        _ = levels[4][0, 0, 0, :10], image.stored, image.default("z"), image.title
     assert cost.requests == 0
 
 
@@ -234,7 +234,7 @@ def test_any_other_id_that_an_endpoint_holds(served, tmp_path):
     pixels = noise(1, 1, 2, 20, 30)
     write_v2(tmp_path / "idr" / V01.format(1234567), [pixels], {"version": "0.1"}, separator=".")
     image = open_multiscale("1234567", source=served.endpoint)
-    np.testing.assert_array_equal(image.arrays[0][:], pixels)
+    np.testing.assert_array_equal(image.stored[0][:], pixels)
     assert not image.synthetic and image.title == "IDR 1234567"
 
 
@@ -243,7 +243,7 @@ def test_an_endpoint_that_holds_only_the_v04_key(served, tmp_path, asked):
     write_v2(tmp_path / "idr" / ORGANOID_V04, [pixels], {"version": "0.4", "axes": axes("tczyx")})
     image = open_multiscale(9822152, source=served.endpoint)
     assert image.version == "0.4" and image.url.endswith(ORGANOID_V04)
-    np.testing.assert_array_equal(image.arrays[0][:], pixels)
+    np.testing.assert_array_equal(image.stored[0][:], pixels)
     assert [key for key in served.asked if "v0.1" in key] == [f"idr/{V01.format(9822152)}/.zattrs"]
 
 
@@ -268,7 +268,7 @@ def test_every_kind_of_address(served, tmp_path, monkeypatch):
         ("~/pub/a b.zarr", None),
     ]:
         image = open_multiscale(address, source=source)
-        np.testing.assert_array_equal(image.arrays[0][:], pixels)
+        np.testing.assert_array_equal(image.stored[0][:], pixels)
         assert image.name in ("a b.zarr", "a%20b.zarr") and image.image_id is None
 
 
@@ -382,7 +382,7 @@ def test_v03_has_named_axes(tmp_path):
         )
         assert image.version == "0.3" and image.axes == tuple(names)
         assert image.units == (None,) * len(names) and image.scales == [(1.0,) * len(names)]
-        np.testing.assert_array_equal(image.arrays[0][:], pixels)
+        np.testing.assert_array_equal(image.stored[0][:], pixels)
 
 
 def test_v04_combines_the_scales_of_level_and_image(tmp_path):
@@ -399,9 +399,11 @@ def test_v04_combines_the_scales_of_level_and_image(tmp_path):
     assert image.paths == paths and image.name == image.title == "cells"
     assert image.units == ("micrometer", "nanometer", None)
     assert image.scales == [(3, 1, 2), (3, 2, 4)]
-    np.testing.assert_array_equal(image.array("half/resolution")[:], levels[1])
-    np.testing.assert_array_equal(image.array(1)[:], levels[1])
-    np.testing.assert_array_equal(image.array()[:], levels[0])  # the finest, whatever its path
+    np.testing.assert_array_equal(image.stored_level("half/resolution")[:], levels[1])
+    np.testing.assert_array_equal(image.stored_level(1)[:], levels[1])
+    np.testing.assert_array_equal(
+        image.stored_level()[:], levels[0]
+    )  # the finest, whatever its path
     np.testing.assert_array_equal(image.level().compute(), levels[0])
 
 
@@ -498,7 +500,7 @@ def use(image):
     """Everything that can be asked of an image."""
     _ = image.levels, image.axes, image.units, image.scales, image.channels, image.version
     _ = image.name, image.title, image.synthetic, image.labels
-    _ = image.level_for(5), repr(image), image._repr_html_(), image.arrays[0][0]
+    _ = image.level_for(5), repr(image), image._repr_html_(), image.stored[0][0]
     _ = [image.default(axis) for axis in image.axes if axis in "tz"]
 
 
@@ -598,7 +600,7 @@ def test_v05(served, tmp_path, asked):
     image = open_multiscale(f"{served.endpoint}/a.zarr")
     assert image.version == "0.5" and image.axes == ("y", "x") and image.scales == [(2, 3)]
     assert image.name == "a.zarr" and image.labels == []
-    np.testing.assert_array_equal(image.arrays[0][:], pixels)
+    np.testing.assert_array_equal(image.stored[0][:], pixels)
     document = json.loads((tmp_path / "a.zarr/zarr.json").read_text())
     del document["attributes"]["ome"]["version"]
     write_json(tmp_path / "a.zarr/zarr.json", document)
@@ -611,7 +613,7 @@ def test_v05_beats_the_leftovers_of_v04(tmp_path):
     write_v2(tmp_path, [noise(9, 9, seed=4)], {"version": "0.4", "axes": axes("yx")})
     image = open_multiscale(tmp_path)
     assert image.version == "0.5"
-    np.testing.assert_array_equal(image.arrays[0][:], pixels)
+    np.testing.assert_array_equal(image.stored[0][:], pixels)
 
 
 def test_v05_metadata_that_make_no_sense(tmp_path):
@@ -665,4 +667,4 @@ def test_access_denied_is_told_as_such(served, tmp_path):
     ],
 )
 def test_human_bytes(count, text):
-    assert human_bytes(count) == text
+    assert format_bytes(count) == text

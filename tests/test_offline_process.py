@@ -510,9 +510,9 @@ def test_a_proxy_is_not_asked_for_the_stand_in():
 def test_a_stand_in_that_does_not_start_is_one_sentence(monkeypatch):
     from data_helpers import EndpointUnreachableError, choose_source
 
-    def fails():
+    def fails(folder):
         raise RuntimeError("The offline stand-in did not start.")
 
-    monkeypatch.setattr(process, "endpoint", fails)
+    monkeypatch.setattr("data_helpers.offline.endpoint", fails)
     with pytest.raises(EndpointUnreachableError, match="did not start"):
         choose_source("offline")

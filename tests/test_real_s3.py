@@ -97,7 +97,7 @@ def reach(request, root, s3):
 def assert_same(image, levels):
     """Compare every level, read at once and through Dask."""
     assert len(image.levels) == len(levels)
-    for stored, lazy, expected in zip(image.arrays, image.levels, levels, strict=True):
+    for stored, lazy, expected in zip(image.stored, image.levels, levels, strict=True):
         np.testing.assert_array_equal(stored[:], expected)
         np.testing.assert_array_equal(lazy.compute(), expected)
         np.testing.assert_array_equal(stored[..., 5:30, 3], expected[..., 5:30, 3])
@@ -129,9 +129,9 @@ def test_ome_zarr_py_wrote_labels_of_fewer_axes_and_levels(by_ome_zarr, reach):
     assert label.axes == ("z", "y", "x") and label.units == ("micrometer",) * 3
     assert_same(label, halve(CELLS, 1))
     for level, expected in enumerate(halve(CELLS, 1)):
-        np.testing.assert_array_equal(image.label_array(level)[:], expected)
+        np.testing.assert_array_equal(image.stored_labels(level)[:], expected)
     with pytest.raises(NoLabelsError, match="ask for level"):
-        image.label_array(2)
+        image.stored_labels(2)
 
 
 # ngff-zarr
@@ -157,7 +157,7 @@ def test_ngff_zarr_wrote(by_ngff_zarr, root, reach):
     assert image.units == (None, "micrometer", "micrometer", "micrometer")
     assert image.scales == [(1, 0.5, 0.25, 0.25), (1, 0.5, 0.5, 0.5)]
     assert image.paths[0] != "0"  # as the metadata name them, such as scale0/image
-    assert image.arrays[0].chunks == (1, 1, 16, 16)
+    assert image.stored[0].chunks == (1, 1, 16, 16)
     assert image.labels == []
     assert_same(image, levels)
 
@@ -223,8 +223,8 @@ def test_labels_in_every_layout(root, reach):
     assert_same(opened.label("0"), [cells])
     assert_same(opened.label("masks"), halve(cells, 3))
     assert opened.label("masks").units == ("micrometer",) * 5
-    np.testing.assert_array_equal(opened.label_array(0, "0")[:], cells)
-    np.testing.assert_array_equal(opened.label_array(2, "masks")[:], halve(cells, 2)[2])
+    np.testing.assert_array_equal(opened.stored_labels(0, "0")[:], cells)
+    np.testing.assert_array_equal(opened.stored_labels(2, "masks")[:], halve(cells, 2)[2])
 
 
 def test_nothing_there(reach, root):
@@ -256,5 +256,5 @@ def test_an_endpoint_by_its_url(root, s3, capsys):
 def test_the_folder_is_untouched_by_reading(s3, by_ome_zarr, root):
     before = sorted(root.rglob("*"))
     image = open_multiscale(f"{s3}/pub/{by_ome_zarr}")
-    image.arrays[0][:]
+    image.stored[0][:]
     assert sorted(root.rglob("*")) == before

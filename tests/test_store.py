@@ -17,15 +17,19 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from data_helpers import (
+    AccessDeniedError,
     ChunkError,
     EndpointUnreachableError,
     MalformedMetadataError,
-    chunks,
+    _transport,
     open_multiscale,
     request_meter,
     store,
+    stored_array,
 )
-from data_helpers.store import ATTEMPTS, CONCURRENCY, CarefulStore, blosc_problem
+from data_helpers._transport import CONCURRENCY
+from data_helpers.store import ATTEMPTS, RetryingStore
+from data_helpers.stored_array import blosc_problem
 
 CONTENT = bytes(range(200))
 
@@ -36,10 +40,10 @@ def either(request, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/b").write_bytes(CONTENT)
     if request.param == "folder":
-        return CarefulStore(str(tmp_path))
+        return RetryingStore(str(tmp_path))
     served = request.getfixturevalue("served")
     served.ranges = request.param == "http"
-    return CarefulStore(served.endpoint)
+    return RetryingStore(served.endpoint)
 
 
 def get(careful, key, byte_range=None):
@@ -76,8 +80,8 @@ def test_a_part_of_a_key(either, part, expected):
 def test_a_part_costs_only_its_bytes(served, tmp_path):
     (tmp_path / "b").write_bytes(CONTENT)
     with request_meter() as cost:
-        get(CarefulStore(served.endpoint), "b", RangeByteRequest(20, 30))
-        get(CarefulStore(served.endpoint), "b", SuffixByteRequest(5))
+        get(RetryingStore(served.endpoint), "b", RangeByteRequest(20, 30))
+        get(RetryingStore(served.endpoint), "b", SuffixByteRequest(5))
     assert (cost.requests, cost.bytes) == (2, 15)
 
 
@@ -95,7 +99,7 @@ def test_a_part_beyond_the_end_is_an_error(either, quick):
 
 
 def test_it_is_read_only_and_lists_nothing(tmp_path):
-    careful = CarefulStore(str(tmp_path))
+    careful = RetryingStore(str(tmp_path))
     assert careful.read_only
     assert not (careful.supports_writes or careful.supports_deletes or careful.supports_listing)
     value = default_buffer_prototype().buffer.from_bytes(b"1")
@@ -109,11 +113,11 @@ def test_it_is_read_only_and_lists_nothing(tmp_path):
 
 
 def test_stores_of_one_address_are_equal():
-    one, same = CarefulStore("http://127.0.0.1:9/a/"), CarefulStore("http://127.0.0.1:9/a")
+    one, same = RetryingStore("http://127.0.0.1:9/a/"), RetryingStore("http://127.0.0.1:9/a")
     other = one.below("labels/0")
     assert one == same and hash(one) == hash(same) and one != other and one != "a"
     assert other.url == "http://127.0.0.1:9/a/labels/0"
-    assert repr(one) == "CarefulStore('http://127.0.0.1:9/a')"
+    assert repr(one) == "RetryingStore('http://127.0.0.1:9/a')"
     assert pickle.loads(pickle.dumps(other)) == other
 
 
@@ -131,7 +135,7 @@ def test_documents_are_fetched_at_once(served, tmp_path):
         return request.send(b"", 404) if content is None else content
 
     served.fault("*", *[together] * 5)
-    documents, denied = CarefulStore(served.endpoint).read_json(keys)
+    documents, denied = RetryingStore(served.endpoint).read_json(keys)
     assert documents == {f"{number}/.zarray": {"number": number} for number in range(4)}
     assert denied == []
 
@@ -139,7 +143,7 @@ def test_documents_are_fetched_at_once(served, tmp_path):
 def test_documents_that_are_denied_are_told(served, tmp_path):
     write_json(tmp_path / ".zattrs", {})
     served.missing_status = 403
-    assert CarefulStore(served.endpoint).read_json([".zattrs", "zarr.json"]) == (
+    assert RetryingStore(served.endpoint).read_json([".zattrs", "zarr.json"]) == (
         {".zattrs": {}},
         ["zarr.json"],
     )
@@ -149,7 +153,7 @@ def test_documents_that_are_denied_are_told(served, tmp_path):
 def test_a_document_that_is_no_json_object(content, served, tmp_path):
     (tmp_path / ".zattrs").write_bytes(content)
     with pytest.raises(MalformedMetadataError) as caught:
-        CarefulStore(served.endpoint).read_json([".zattrs"])
+        RetryingStore(served.endpoint).read_json([".zattrs"])
     assert f"{served.endpoint}/.zattrs" in str(caught.value)
 
 
@@ -166,7 +170,7 @@ def test_pauses_grow(served, tmp_path, monkeypatch):
 
     served.fault(".zattrs", busy, forever=True)
     with pytest.raises(EndpointUnreachableError, match=f"after {ATTEMPTS} attempts"):
-        CarefulStore(served.endpoint).read_json([".zattrs"])
+        RetryingStore(served.endpoint).read_json([".zattrs"])
     pauses = np.diff(moments)
     assert len(pauses) == ATTEMPTS - 1 == 3
     assert (pauses >= 0.08 * 0.75 * np.array([1, 2, 4])).all()
@@ -177,7 +181,7 @@ def test_a_busy_endpoint_is_asked_again(code, served, tmp_path, quick):
     write_json(tmp_path / ".zattrs", {"a": 1})
     served.fault(".zattrs", status(code), status(code))
     with request_meter() as cost:
-        documents, _ = CarefulStore(served.endpoint).read_json([".zattrs"])
+        documents, _ = RetryingStore(served.endpoint).read_json([".zattrs"])
     assert documents == {".zattrs": {"a": 1}}
     assert cost.requests == served.times_asked(".zattrs") == 3
 
@@ -186,7 +190,7 @@ def test_a_busy_endpoint_is_asked_again(code, served, tmp_path, quick):
 def test_a_clear_refusal_is_not_asked_again(code, served, tmp_path):
     served.fault(".zattrs", status(code), forever=True)
     with pytest.raises(EndpointUnreachableError, match=f"at the first attempt.* {code} "):
-        CarefulStore(served.endpoint).read_json([".zattrs"])
+        RetryingStore(served.endpoint).read_json([".zattrs"])
     assert served.times_asked(".zattrs") == 1
 
 
@@ -204,10 +208,10 @@ def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch, asked):
         raise PermissionError(13, "Permission denied", str(path))
 
     write_v2(tmp_path / "a.zarr", [noise(20, 20)], {"version": "0.4"})
-    array = open_multiscale(tmp_path / "a.zarr").arrays[0]
-    monkeypatch.setattr(store.Path, "read_bytes", refuse)
+    array = open_multiscale(tmp_path / "a.zarr").stored[0]
+    monkeypatch.setattr(_transport.Path, "read_bytes", refuse)
     asked.clear()
-    with pytest.raises(store.AccessDeniedError) as caught:
+    with pytest.raises(AccessDeniedError) as caught:
         array[0, 0]
     assert "0/0/0" in str(caught.value) and "403" not in str(caught.value)
     assert len(asked) == 1
@@ -231,18 +235,18 @@ def test_many_chunks_are_in_flight_but_not_all(served, tmp_path):
             in_flight -= 1
         return content
 
-    array = open_multiscale(served.endpoint).arrays[0]
+    array = open_multiscale(served.endpoint).stored[0]
     served.fault("*", count, forever=True)
     assert (array[:] == pixels).all()
     assert CONCURRENCY / 2 < most <= CONCURRENCY
 
 
 def test_reading_all_goes_in_slabs_and_tells_its_progress(served, tmp_path, monkeypatch):
-    monkeypatch.setattr(chunks, "SLAB_CHUNKS", 16)
+    monkeypatch.setattr(stored_array, "SLAB_CHUNKS", 16)
     pixels = noise(3, 16, 5, 7)
     axes = ["c", "z", "y", "x"]
     write_v2(tmp_path, [pixels], {"version": "0.3", "axes": axes}, chunks=(1, 2, 3, 7))
-    array = open_multiscale(served.endpoint).arrays[0]
+    array = open_multiscale(served.endpoint).stored[0]
     steps = []
     assert (array.read_all(steps.append) == pixels).all()
     assert steps == [16, 16, 16] and sum(steps) == array.nchunks
@@ -254,12 +258,12 @@ def test_reading_all_goes_in_slabs_and_tells_its_progress(served, tmp_path, monk
     [((3, 14, 3), (2, 1, 2)), ((1, 1), (1, 1)), ((10, 7, 1), (1, 3, 1)), ((2, 40), (2, 3))],
 )
 def test_slabs_of_odd_shapes_cover_everything_once(shape, chunk, tmp_path, monkeypatch):
-    monkeypatch.setattr(chunks, "SLAB_CHUNKS", 8)
+    monkeypatch.setattr(stored_array, "SLAB_CHUNKS", 8)
     pixels = noise(*shape)
     write_array(tmp_path, pixels, chunks=chunk)
-    careful = CarefulStore(str(tmp_path))
+    careful = RetryingStore(str(tmp_path))
     documents, _ = careful.read_json([".zarray"])
-    array = chunks.open_array(careful, "", documents[".zarray"])
+    array = stored_array.open_array(careful, "", documents[".zarray"])
     seen = np.zeros(shape, int)
     for slab in array._slabs():
         seen[slab] += 1
@@ -269,7 +273,7 @@ def test_slabs_of_odd_shapes_cover_everything_once(shape, chunk, tmp_path, monke
 
 
 def test_slabs_keep_all_connections_busy():
-    assert chunks.SLAB_CHUNKS >= CONCURRENCY == 64
+    assert stored_array.SLAB_CHUNKS >= CONCURRENCY == 64
 
 
 # Indexing
@@ -280,7 +284,7 @@ def stored(tmp_path_factory):
     pixels = noise(2, 3, 40, 50)
     metadata = {"version": "0.3", "axes": ["c", "z", "y", "x"]}
     folder = write_v2(tmp_path_factory.mktemp("stored"), [pixels], metadata)
-    return open_multiscale(folder).arrays[0], pixels
+    return open_multiscale(folder).stored[0], pixels
 
 
 @pytest.mark.parametrize(
@@ -346,7 +350,7 @@ def test_more_pixels_than_any_memory_holds(tmp_path, asked):
     pixels = noise(1, 1, 16, 16)
     write_v2(tmp_path, [pixels], {"version": "0.3", "axes": ["c", "z", "y", "x"]})
     change_json(tmp_path / "0/.zarray", shape=[2**15] * 4)
-    array = open_multiscale(tmp_path).arrays[0]
+    array = open_multiscale(tmp_path).stored[0]
     assert array.nbytes == 2**61 and array.nchunks == 2**52
     asked.clear()
     with pytest.raises(MemoryError):
@@ -365,7 +369,7 @@ def read_plane(array):
 def test_a_stored_array_reads_in_another_process(served, tmp_path, worker):
     pixels = noise(2, 3, 40, 50)
     write_v2(tmp_path, [pixels], {"version": "0.3", "axes": ["c", "z", "y", "x"]})
-    array = open_multiscale(served.endpoint).arrays[0]
+    array = open_multiscale(served.endpoint).stored[0]
     assert (array[1, 2] == pixels[1, 2]).all()  # the connection is open before the pickle
     size = len(pickle.dumps(array))
     assert size < 10_000  # an address and metadata, no pixels
@@ -378,7 +382,7 @@ def test_a_stored_array_reads_in_another_process(served, tmp_path, worker):
 def test_a_stored_array_reads_in_a_forked_process(served, tmp_path):
     pixels = noise(2, 3, 40, 50)
     write_v2(tmp_path, [pixels], {"version": "0.3", "axes": ["c", "z", "y", "x"]})
-    array = open_multiscale(served.endpoint).arrays[0]
+    array = open_multiscale(served.endpoint).stored[0]
     assert (array[0, 0] == pixels[0, 0]).all()
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(1, mp_context=context) as worker:
@@ -390,7 +394,7 @@ def test_a_stored_array_reads_in_a_forked_process(served, tmp_path):
 def test_many_threads_read_at_once(served, tmp_path):
     pixels = noise(8, 40, 50)
     write_v2(tmp_path, [pixels], {"version": "0.3", "axes": ["z", "y", "x"]})
-    array = open_multiscale(served.endpoint).arrays[0]
+    array = open_multiscale(served.endpoint).stored[0]
     np.testing.assert_array_equal(array.lazy().compute(scheduler="threads", num_workers=16), pixels)
 
 
@@ -400,7 +404,7 @@ def test_reading_inside_a_running_event_loop(served, tmp_path):
     write_v2(tmp_path, [pixels], {"version": "0.3", "axes": ["y", "x"]})
 
     async def cell():
-        return open_multiscale(served.endpoint).arrays[0][:]
+        return open_multiscale(served.endpoint).stored[0][:]
 
     np.testing.assert_array_equal(asyncio.run(cell()), pixels)
 
@@ -411,7 +415,7 @@ def test_reading_inside_a_running_event_loop(served, tmp_path):
 def test_the_meter_counts_what_went_over_the_wire(served, tmp_path):
     pixels = noise(40, 50)
     write_v2(tmp_path, [pixels], {"version": "0.3", "axes": ["y", "x"]})
-    array = open_multiscale(served.endpoint).arrays[0]
+    array = open_multiscale(served.endpoint).stored[0]
     served.asked.clear()
     with request_meter() as outer:
         with request_meter() as inner:
@@ -429,7 +433,7 @@ def test_the_meter_stops_when_its_block_fails(served):
     with pytest.raises(ZeroDivisionError), request_meter() as cost:
         _ = 1 / 0
     assert cost.seconds > 0
-    get(CarefulStore(served.endpoint), "a")
+    get(RetryingStore(served.endpoint), "a")
     assert cost.requests == 0
 
 
@@ -479,7 +483,7 @@ def test_bio_formats_spelling_is_understood(tmp_path):
     write_v2(tmp_path, [pixels], {"version": "0.2"}, separator=".")
     change_json(tmp_path / "0/.zarray", fill_value="7", filters=[])
     (tmp_path / "0/0.0.1.0.0").unlink()
-    array = open_multiscale(tmp_path).arrays[0]
+    array = open_multiscale(tmp_path).stored[0]
     assert array.dtype == np.dtype(">u2")
     pixels[0, 0, 1, :16, :16] = 7
     np.testing.assert_array_equal(array[:], pixels)
@@ -489,7 +493,7 @@ def test_a_redirect_is_followed(served, tmp_path):
     write_v2(tmp_path / "new", [noise(40, 50)], {"version": "0.3", "axes": ["y", "x"]})
     for name in (".zattrs", "0/.zarray", "0/0/0"):
         served.fault(f"old/{name}", status(301, Location=f"/new/{name}"))
-    array = open_multiscale(f"{served.endpoint}/old").arrays[0]
+    array = open_multiscale(f"{served.endpoint}/old").stored[0]
     assert array[0, 0] == noise(40, 50)[0, 0]
 
 

@@ -135,7 +135,7 @@ def test_one_plane_of_a_million_chunks_is_one_request(endpoint, source, pick):
 
 
 def test_the_stored_array_reads_one_chunk_for_a_plane(endpoint, source):
-    stored = open_multiscale(4007801).arrays[4]
+    stored = open_multiscale(4007801).stored[4]
     endpoint.set()
     assert stored[AT].shape == (128, 135)
     assert endpoint.counts()["keys"] == ONE_CHUNK

@@ -18,13 +18,13 @@ from support.images import axes, halve, noise, scales, write_json, write_v2, wri
 from support.misbehaving import hang, status
 
 import data_helpers as dh
+from data_helpers._pixel_size import finest_pixel
 from data_helpers.errors import ChunkError, NoLabelsError, TooLargeError
-from data_helpers.lengths import finest_pixel
-from data_helpers.multiscale import Channel
+from data_helpers.metadata import Channel
 from data_helpers.viewer import scene, tiles, widget
+from data_helpers.viewer.latest_tasks import LatestTaskQueue
 from data_helpers.viewer.scene import Look, Scene
 from data_helpers.viewer.tiles import ChunkCache, NotWantedError, merge, outlines, read_plane
-from data_helpers.viewer.wishes import NewestWish
 
 PAGE = Path(widget.__file__).with_name("widget.js").read_text(encoding="utf-8")
 GREY = Look(t=0, z=0, channels=((0, 0, 255),), exact=True)
@@ -84,14 +84,14 @@ def in_page(expression):
 
 
 class Page:
-    """Stands for the browser: sends wishes to a viewer and keeps its answers."""
+    """Stands for the browser: sends requests to a viewer and keeps its answers."""
 
     def __init__(self, viewer):
         self.viewer = viewer
         self.answers = []
         viewer.send = lambda content, buffers=None: self.answers.append((content, buffers))
 
-    def wish(self, wanted, level=0, look=GREY, **changes):
+    def ask(self, wanted, level=0, look=GREY, **changes):
         self.viewer._on_message(None, self.message("view", level=level, tiles=wanted) | changes, [])
 
     def message(self, kind, look=GREY, **more):
@@ -165,7 +165,7 @@ def test_only_the_chunks_under_a_tile_are_read_and_only_once(tmp_path, asked):
 
 def test_tiles_of_one_chunk_read_it_once_though_they_come_together(tmp_path, asked):
     opened = image(tmp_path / "image", [noise(1024, 1024)], chunks=(1024, 1024))
-    array, cache, span, metadata = opened.arrays[0], ChunkCache(), np.arange(256), len(asked)
+    array, cache, span, metadata = opened.stored[0], ChunkCache(), np.arange(256), len(asked)
     threads = [
         threading.Thread(target=read_plane, args=(array, (), span + 256 * n, span, cache))
         for n in range(4)
@@ -191,12 +191,12 @@ def test_kept_chunks_stay_within_the_bytes_and_the_last_used_stay(tmp_path, aske
     opened = image(tmp_path / "image", [noise(640, 64)], chunks=(64, 64))
     cache, columns = ChunkCache(max_bytes=3 * 64 * 64 * 2), np.arange(64)
     for n in (0, 1, 2, 0, 3):
-        read_plane(opened.arrays[0], (), np.arange(64) + 64 * n, columns, cache)
+        read_plane(opened.stored[0], (), np.arange(64) + 64 * n, columns, cache)
         assert cache.bytes <= cache.max_bytes
     assert cache.bytes == cache.max_bytes == sum(kept.nbytes for kept in cache._kept.values())
     asked.clear()
     for n in (0, 2, 3, 1):
-        read_plane(opened.arrays[0], (), np.arange(64) + 64 * n, columns, cache)
+        read_plane(opened.stored[0], (), np.arange(64) + 64 * n, columns, cache)
     assert [a.url.split("image/")[1] for a in asked] == ["0/1/0"]
 
 
@@ -204,7 +204,7 @@ def test_of_deep_chunks_single_planes_are_kept(tmp_path):
     pixels = noise(50, 64, 64)
     opened = image(tmp_path / "image", [pixels], "zyx", chunks=(50, 64, 64))
     cache, span = ChunkCache(max_bytes=200_000), np.arange(64)
-    found = read_plane(opened.arrays[0], (33,), span, span, cache)
+    found = read_plane(opened.stored[0], (33,), span, span, cache)
     np.testing.assert_array_equal(found, pixels[33])
     assert cache.bytes == 64 * 64 * 2
 
@@ -212,7 +212,7 @@ def test_of_deep_chunks_single_planes_are_kept(tmp_path):
 def test_a_chunk_larger_than_the_memory_is_refused(tmp_path):
     opened = image(tmp_path / "image", [noise(64, 64)], chunks=(64, 64))
     with pytest.raises(TooLargeError, match="cannot be viewed by tiles"):
-        read_plane(opened.arrays[0], (), np.arange(9), np.arange(9), ChunkCache(max_bytes=1000))
+        read_plane(opened.stored[0], (), np.arange(9), np.arange(9), ChunkCache(max_bytes=1000))
 
 
 # --- what is painted ----------------------------------------------------------------------------
@@ -486,13 +486,13 @@ def test_labels_that_do_not_exist(tmp_path):
         dh.view("image.zarr")
 
 
-# --- wishes -------------------------------------------------------------------------------------
+# --- requests -----------------------------------------------------------------------------------
 
 
-def test_the_page_gets_the_tiles_it_wished_for(tmp_path):
+def test_the_page_gets_the_tiles_it_asked_for(tmp_path):
     pixels = noise(600, 600, dtype="u1")
     page = Page(dh.view(image(tmp_path / "image", [pixels], chunks=(128, 128))))
-    page.wish([[1, 1], [0, 1], [9, 9], [-1, 0]])
+    page.ask([[1, 1], [0, 1], [9, 9], [-1, 0]])
     answers = page.wait(2)
     time.sleep(0.05)
     assert sorted(page.places()) == [(0, 1), (1, 1)]
@@ -504,7 +504,7 @@ def test_the_page_gets_the_tiles_it_wished_for(tmp_path):
         np.testing.assert_array_equal(seen(buffers[0])[..., 0], part)
 
 
-def test_a_new_wish_is_served_first_and_the_old_one_is_never_read(tmp_path, monkeypatch):
+def test_a_new_request_is_served_first_and_the_old_one_is_never_read(tmp_path, monkeypatch):
     opened = image(tmp_path / "image", [noise(2560, 2560)], chunks=(256, 256))
     page, read, go_on = Page(dh.view(opened)), [], threading.Event()
     truly = tiles._read_pieces
@@ -516,13 +516,13 @@ def test_a_new_wish_is_served_first_and_the_old_one_is_never_read(tmp_path, monk
 
     monkeypatch.setattr(tiles, "_read_pieces", slow)
     monkeypatch.setattr(page.viewer._scene, "cache", ChunkCache())
-    page.wish([[0, tx] for tx in range(10)] + [[1, tx] for tx in range(10)])
+    page.ask([[0, tx] for tx in range(10)] + [[1, tx] for tx in range(10)])
     deadline = time.monotonic() + 20
     while len(read) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
-    page.wish([[5, 5], [5, 6]])
+    page.ask([[5, 5], [5, 6]])
     while len(read) < 5 and time.monotonic() < deadline:
-        time.sleep(0.01)  # nothing has come yet, and still the new wish is on its way
+        time.sleep(0.01)  # nothing has come yet, and still the new request is on its way
     go_on.set()
     page.wait(2)
     time.sleep(0.2)
@@ -531,8 +531,13 @@ def test_a_new_wish_is_served_first_and_the_old_one_is_never_read(tmp_path, monk
     assert sorted(read[3:]) == [[(5, 5)], [(5, 6)]]
 
 
-def test_each_page_has_wishes_of_its_own_and_a_click_goes_first():
-    wishes, done, begun, go_on = NewestWish(threads=1), [], threading.Event(), threading.Event()
+def test_each_page_has_tasks_of_its_own_and_a_click_goes_first():
+    queue, done, begun, go_on = (
+        LatestTaskQueue(threads=1),
+        [],
+        threading.Event(),
+        threading.Event(),
+    )
 
     def block(wanted):
         begun.set()
@@ -542,30 +547,30 @@ def test_each_page_has_wishes_of_its_own_and_a_click_goes_first():
     def note(name):
         return lambda wanted: done.append((name, wanted()))
 
-    wishes.wish("a", [block, note("old")])
+    queue.submit("a", [block, note("old")])
     assert begun.wait(20)
-    wishes.wish("b", [note("other page")])
-    wishes.wish("a", [note("new")])
-    wishes.wish("a pick", [note("click")])
+    queue.submit("b", [note("other page")])
+    queue.submit("a", [note("new")])
+    queue.submit("a pick", [note("click")])
     go_on.set()
     deadline = time.monotonic() + 20
     while len(done) < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert done == [("first", False), ("click", True), ("new", True), ("other page", True)]
-    wishes.close()
-    wishes.wish("a", [note("too late")])
+    queue.close()
+    queue.submit("a", [note("too late")])
     assert len(done) == 4
 
 
 def test_threads_end_when_nobody_wishes():
-    wishes, done = NewestWish(threads=2, idle=0.05), []
+    queue, done = LatestTaskQueue(threads=2, idle=0.05), []
     for _ in range(2):  # they start again
-        wishes.wish("a", [lambda wanted: done.append(threading.current_thread())] * 5)
+        queue.submit("a", [lambda wanted: done.append(threading.current_thread())] * 5)
         deadline = time.monotonic() + 20
-        while (wishes._running or not done) and time.monotonic() < deadline:
+        while (queue._running or not done) and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert len(done) == 5 and wishes._running == 0
-        assert not any(thread.is_alive() for thread in done if wishes._running)
+        assert len(done) == 5 and queue._running == 0
+        assert not any(thread.is_alive() for thread in done if queue._running)
         done.clear()
 
 
@@ -575,7 +580,7 @@ def test_a_reader_who_lost_interest_leaves_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(tiles, "_read_pieces", lambda *_: [go_on.wait(20)])
     started = time.monotonic()
     with pytest.raises(NotWantedError):
-        read_plane(opened.arrays[0], (), np.arange(9), np.arange(9), ChunkCache(), lambda: False)
+        read_plane(opened.stored[0], (), np.arange(9), np.arange(9), ChunkCache(), lambda: False)
     go_on.set()
     assert time.monotonic() - started < 5
 
@@ -593,7 +598,7 @@ def test_rubbish_from_the_page_is_ignored(tmp_path):
 def test_a_closed_viewer_is_quiet(tmp_path):
     page = Page(dh.view(image(tmp_path / "image", [noise(64, 64)])))
     page.viewer.close()
-    page.wish([[0, 0]])
+    page.ask([[0, 0]])
     page.viewer._answer({"kind": "tile"})
     time.sleep(0.1)
     assert page.answers == []
@@ -608,13 +613,13 @@ def test_a_failed_tile_says_why_and_comes_when_the_endpoint_is_back(tmp_path, se
     opened = dh.open_multiscale(f"{served.endpoint}/image")
     served.fault("image/0/0/0", status(503), forever=True)
     page = Page(dh.view(opened))
-    page.wish([[0, 0]])
+    page.ask([[0, 0]])
     ((content, buffers),) = page.wait(1)
     assert "Chunk 0/0/0" in content["error"] and "503" in content["error"]
     assert not buffers
     assert "503" in page.viewer.facts["trouble"]
     served.fault("image/0/0/0")
-    page.wish([[0, 0]])
+    page.ask([[0, 0]])
     content, (tile,) = page.wait(2)[1]
     assert "error" not in content
     np.testing.assert_array_equal(seen(tile)[..., 0], pixels)
@@ -626,7 +631,7 @@ def test_an_endpoint_that_never_answers_is_not_waited_for(tmp_path, served, monk
     served.fault("image/0/0/1", hang, forever=True)
     monkeypatch.setattr(widget, "_chunks", ChunkCache(patience=0.5))
     page = Page(dh.view(opened))
-    page.wish([[0, 1], [0, 0]])
+    page.ask([[0, 1], [0, 0]])
     answers = {content["tx"]: content.get("error") for content, _ in page.wait(2, 10)}
     assert answers[0] is None
     assert answers[1].startswith("No answer within 0.5 s")
@@ -640,7 +645,7 @@ def test_what_nobody_foresaw_is_a_sentence_too(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Scene, "tile", broken)
     monkeypatch.setattr(Scene, "pick", broken)
-    page.wish([[0, 0]])
+    page.ask([[0, 0]])
     page.wait(1)
     page.viewer._on_message(None, page.message("pick", y=1, x=1), [])
     page.wait(2)

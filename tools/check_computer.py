@@ -397,7 +397,7 @@ def worker(endpoints, mirror):
 
     def read(name, source):
         image = open_multiscale(6001247, source=source(), cache="off")
-        return image.arrays[-1][0, 1, image.default("z")]
+        return image.stored[-1][0, 1, image.default("z")]
 
     def stand_in():
         pixels = read("offline", lambda: find_source("offline"))
@@ -407,7 +407,7 @@ def worker(endpoints, mirror):
 
     def from_mirror():
         image = open_multiscale(6001247, source=find_source(mirror), cache="off")
-        if not image.arrays[0][0, 1, image.default("z")].any():
+        if not image.stored[0][0, 1, image.default("z")].any():
             raise ValueError("an empty plane")
 
     jobs = {"offline": stand_in}

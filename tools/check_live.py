@@ -24,20 +24,20 @@ HAVE_LABELS = {6001247}
 
 def layout(image: Multiscale) -> list[tuple[object, ...]]:
     """Return path, shape, chunk shape and data type of every level."""
-    arrays = zip(image.paths, image.arrays, strict=True)
+    arrays = zip(image.paths, image.stored, strict=True)
     return [(path, array.shape, array.chunks, array.dtype) for path, array in arrays]
 
 
 def look_at(image_id: int, source: str) -> str:
     """Return what was seen of an image at a source; raises OmeZarrError if it cannot be read."""
     image = open_multiscale(image_id, source=source)
-    array = image.arrays[-1]
+    array = image.stored[-1]
     plane = np.asarray(array[tuple(length // 2 for length in array.shape[:-2])])
     seen = f"{len(image.paths)} levels, OME-Zarr {image.version}, plane mean {plane.mean():.1f}"
     if image_id in HAVE_LABELS:
         if not image.labels:
             raise OmeZarrError("its labels are gone.")
-        labels = image.label(image.labels[0]).arrays[-1]
+        labels = image.label(image.labels[0]).stored[-1]
         middle = np.asarray(labels[tuple(length // 2 for length in labels.shape[:-2])])
         seen += f", {len(np.unique(middle)) - 1} labels in the middle plane"
     return seen

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, TextIO
 import aiohttp
 from tqdm import tqdm
 
+from data_helpers._formatting import format_bytes
 from data_helpers.errors import OmeZarrError
 from data_helpers.offline.manifest import (
     FILE,
@@ -39,8 +40,8 @@ from data_helpers.offline.manifest import (
 )
 from data_helpers.offline.mirror import METADATA
 from data_helpers.sources import BUCKET, IMAGES, Source
-from data_helpers.store import ATTEMPTS, FIRST_PAUSE, blosc_problem
-from data_helpers.words import human_bytes
+from data_helpers.store import ATTEMPTS, FIRST_PAUSE
+from data_helpers.stored_array import blosc_problem
 from tools.list_chunks import LIST, Index, Listed, read_list
 
 LIMIT = 400_000_000  # bytes of a mirror, which has to fit on any stick and through any network
@@ -309,9 +310,9 @@ async def copy(
         sizes = await chunk_sizes(endpoint, left)
         manifest.absent = {key for key in left if key not in sizes}
         check_room(folder, manifest.size, sum(sizes.values()), limit)
-        said = f"{len(plan.chunks):,} chunks, {human_bytes(manifest.size + sum(sizes.values()))}"
+        said = f"{len(plan.chunks):,} chunks, {format_bytes(manifest.size + sum(sizes.values()))}"
         if manifest.objects:
-            said += f", of which {human_bytes(manifest.size)} are here already"
+            said += f", of which {format_bytes(manifest.size)} are here already"
         if not may_begin(f"The mirror: {said}, from {address(source)}."):
             return None
         folder.mkdir(parents=True, exist_ok=True)
@@ -351,14 +352,15 @@ def check_room(folder: Path, here: int, left: int, limit: int) -> None:
     """Raise an error, before anything is copied, if the mirror gets too large."""
     if here + left > limit:
         raise OmeZarrError(
-            f"The mirror would have {human_bytes(here + left)}, more than the "
-            f"{human_bytes(limit)} that are allowed; nothing was copied."
+            f"The mirror would have {format_bytes(here + left)}, more than the "
+            f"{format_bytes(limit)} that are allowed; nothing was copied."
         )
     place = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(place).free
     if left + SPARE > free:
         raise OmeZarrError(
-            f"The mirror needs {human_bytes(left)} more, but {human_bytes(free)} of disk are free."
+            f"The mirror needs {format_bytes(left)} more, but {format_bytes(free)} of disk are "
+            "free."
         )
 
 

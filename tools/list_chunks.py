@@ -85,7 +85,7 @@ def viewer_chunks(copies: set[tuple[int, str]]) -> Listed:
     """
     listed: Listed = {}
     defaults = {image.image_id: image.rdefs for image in IMAGES}
-    for array in build_catalogue().arrays:
+    for array in build_catalogue().all_arrays:
         match = PLACE.fullmatch(array.path)
         assert match
         if (int(match[2]), match[1]) not in copies:

@@ -29,9 +29,9 @@ from pathlib import Path
 
 from packaging.markers import Environment, Marker, default_environment
 
+from data_helpers._formatting import format_bytes
 from data_helpers.errors import OmeZarrError
 from data_helpers.sources import Source, find_source
-from data_helpers.words import human_bytes
 from tools.copy_mirror import copy_mirror
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -231,8 +231,8 @@ def make_kit(options: argparse.Namespace) -> int:
     describe(folder, mirror)
     for part in ("mirror", "wheelhouse"):
         if (folder / part).is_dir():
-            print(f"{part}: {human_bytes(size_of(folder / part))}")
-    print(f"The kit is ready: {human_bytes(size_of(folder))} in {folder}")
+            print(f"{part}: {format_bytes(size_of(folder / part))}")
+    print(f"The kit is ready: {format_bytes(size_of(folder))} in {folder}")
     return 0
 
 

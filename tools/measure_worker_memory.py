@@ -23,7 +23,7 @@ from skimage.filters import gaussian, threshold_otsu
 from skimage.measure import label
 
 from data_helpers import connect_cluster, open_multiscale
-from data_helpers.chunks import StoredArray
+from data_helpers.stored_array import StoredArray
 
 FIGURE = Path(__file__).resolve().parents[1] / "notebooks/figures/06_memory_per_worker.png"
 PLANES = (100, 300, 1_000, 3_000, 10_000)
@@ -81,7 +81,7 @@ def draw(table: pd.DataFrame) -> None:
 
 def main() -> None:
     matplotlib.use("Agg")
-    stored = open_multiscale(4007801, source="offline").arrays[4]
+    stored = open_multiscale(4007801, source="offline").stored[4]
     with connect_cluster(WORKERS) as client:
         measure(client, stored, 400)  # imports and first allocations are not the point
         table = pd.DataFrame([measure(client, stored, planes) for planes in PLANES])

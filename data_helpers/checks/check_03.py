@@ -13,7 +13,7 @@ from dask.delayed import Delayed
 from skimage.filters import gaussian, threshold_otsu
 from skimage.measure import label
 
-from ..chunks import StoredArray
+from ..stored_array import StoredArray
 from .feedback import a_kind, array_of, call, check, expect, is_lazy, same
 
 CHANNEL = 1

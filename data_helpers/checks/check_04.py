@@ -23,7 +23,7 @@ COLUMNS = ("label", "area", "intensity_mean-0", "intensity_mean-1")
 def pixels(pixels: Any, image: Multiscale) -> str:
     """Check that all pixels of the finest level were loaded."""
     loaded = array_of(pixels, "pixels")
-    shapes = [array.shape for array in image.arrays]
+    shapes = [array.shape for array in image.stored]
     expect(
         loaded.shape not in shapes[1:],
         f"this is a coarser level, {loaded.shape}. The published labels have the finest one, "
@@ -35,7 +35,7 @@ def pixels(pixels: Any, image: Multiscale) -> str:
     )
     at = (0, 0, shapes[0][2] // 2)
     expect(
-        same(loaded[at], image.arrays[0][at]),
+        same(loaded[at], image.stored[0][at]),
         "the shape is right but the pixel values are not: are these the labels, or changed pixels?",
     )
     return f"{loaded.nbytes / 1e6:.3g} MB of pixels are in memory, axes t, c, z, y, x."
@@ -45,9 +45,9 @@ def pixels(pixels: Any, image: Multiscale) -> str:
 def labels(labels: Any, image: Multiscale) -> str:
     """Check that the label image was loaded and computed."""
     found = array_of(labels, "labels")
-    stored = image.label_array(0)
+    stored = image.stored_labels(0)
     expect(
-        found.shape != image.arrays[0].shape,
+        found.shape != image.stored[0].shape,
         "this is the image, with its two channels: load_labels_from_s3 opens the labels.",
     )
     expect(

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..chunks import StoredArray
 from ..meter import Cost, request_meter
+from ..stored_array import StoredArray
 from .feedback import a_kind, array_of, call, check, expect
 
 TIMES_AS_FAST = 10

@@ -17,7 +17,7 @@ from .feedback import a_kind, array_of, call, check, expect, is_lazy, refuse_bla
 if TYPE_CHECKING:
     from distributed import Client
 
-    from ..blocks import BlockRun
+    from ..scale_out import BlockRun
 
 CHANNEL = 1
 MARGIN = 8.0  # micrometres

@@ -16,3 +16,9 @@ is kept on disk.
 
 Run ``python -m data_helpers.offline --port 9000`` to start it by hand.
 """
+
+from .catalogue import known_image as known_image
+from .manifest import mirror_folder as mirror_folder
+from .manifest import read_manifest as read_manifest
+from .process import endpoint as endpoint
+from .process import lasting_name as lasting_name

@@ -198,6 +198,11 @@ class Entry:
     index: tuple[int, ...] = ()
 
 
+def known_image(image_id: int) -> Image:
+    """Return what the stand-in knows of one of its images."""
+    return next(image for image in IMAGES if image.image_id == image_id)
+
+
 class Catalogue:
     """All objects of the bucket, in S3's order.
 
@@ -219,7 +224,7 @@ class Catalogue:
         self.keys = JoinedKeys(sequences)
 
     @property
-    def arrays(self) -> list[Array]:
+    def all_arrays(self) -> list[Array]:
         """The arrays: every level of every copy of every image."""
         return list(self._arrays.values())
 

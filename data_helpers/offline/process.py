@@ -7,6 +7,8 @@ however it goes, the pipe closes and the server ends.
 from __future__ import annotations
 
 import atexit
+import functools
+import hashlib
 import os
 import re
 import socket
@@ -16,6 +18,8 @@ import threading
 from collections import deque
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from .manifest import FILE
 
 READY = "offline stand-in at "  # the server prints this and its address when it is ready
 PATIENCE = 30.0  # seconds; it takes about one
@@ -152,6 +156,35 @@ def endpoint(mirror: str = "") -> str:
         if _server is None or not _server.alive():
             _server = start()
         return _server.endpoint
+
+
+def lasting_name(address: str) -> str:
+    """Return a name for a server of this process that lasts, or nothing if it is none.
+
+    A server listens on another port each time. The name changes only when the images that it serves
+    may have changed: the stand-in's follows from its code, whose update paints other images, and a
+    mirror's from its list of checksums.
+
+    Parameters
+    ----------
+    address : str
+        Such as ``http://127.0.0.1:40123``.
+    """
+    if address in addresses:
+        return f"offline-{_code_version()}"
+    if address in mirrors:
+        listed = Path(mirrors[address], FILE).read_bytes()
+        return f"mirror-{hashlib.sha256(listed).hexdigest()[:12]}"
+    return ""
+
+
+@functools.cache
+def _code_version() -> str:
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.iterdir()):
+        if file.is_file():
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _keep_loopback_from_proxies() -> None:

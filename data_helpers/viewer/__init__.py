@@ -1,8 +1,17 @@
-"""A viewer for the notebook: pan and zoom an image of any size, by tiles through the kernel.
+"""Look at an image: in the notebook, or in another program.
 
-``scene`` knows what there is to see, ``tiles`` reads chunks and paints, ``wishes`` works on the
-newest wish of the browser only, and ``widget`` with ``widget.js`` puts it on the page.
+==================  =====================================================================
+``widget``          `view` and `Viewer`, with ``widget.js``: pan and zoom by tiles
+``scene``           what there is to see in an image
+``tiles``           reads chunks, and paints
+``latest_tasks``    works on the latest request of the browser only
+``links``           `viewer_links`: links and commands that open an image elsewhere
+``neuroglancer``    what Neuroglancer is told
+==================  =====================================================================
+
+The names listed in ``__init__.pyi`` are imported when they are first used: links need no widget.
 """
 
-from .widget import Viewer as Viewer
-from .widget import view as view
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..chunks import StoredArray
+from .._pixel_size import finest_pixel
 from ..errors import OmeZarrError
-from ..lengths import finest_pixel
 from ..multiscale import Multiscale
+from ..stored_array import StoredArray
 from .tiles import (
     OUTLINE,
     ChunkCache,
@@ -115,7 +115,7 @@ class Scene:
         self.table = table.set_index("label") if table is not None and "label" in table else table
         self.cache = cache
         self.levels = view_levels(image)
-        self.sizes = dict(zip(image.axes, image.arrays[0].shape, strict=True))
+        self.sizes = dict(zip(image.axes, image.stored[0].shape, strict=True))
         self.overview = b""
         self.trouble = ""
         self.bands: list[Band] = []
@@ -167,21 +167,23 @@ class Scene:
     ) -> np.ndarray:
         """Read rows and columns of one channel of a level."""
         shown = self.levels[level]
-        array = self.image.arrays[shown.stored]
-        lead = self._lead(self.image.axes, array, look, c)
-        return read_plane(array, lead, rows * shown.step, columns * shown.step, self.cache, wanted)
+        array = self.image.stored[shown.stored]
+        leading = self._leading_index(self.image.axes, array, look, c)
+        return read_plane(
+            array, leading, rows * shown.step, columns * shown.step, self.cache, wanted
+        )
 
-    def _lead(
+    def _leading_index(
         self, axes: tuple[str, ...], array: StoredArray, look: Look, c: int = 0
     ) -> tuple[int, ...]:
         """Index along each axis before Y and X, in an array that may be shorter than the image."""
         at = {"t": look.t, "c": c, "z": look.z}
-        lead = []
+        leading = []
         for axis, size in zip(axes[:-2], array.shape[:-2], strict=True):
             whole = self.sizes.get(axis, size)
             index = at.get(axis, 0)
-            lead.append(index if size == whole else min(index * size // whole, size - 1))
-        return tuple(lead)
+            leading.append(index if size == whole else min(index * size // whole, size - 1))
+        return tuple(leading)
 
     def tile(
         self, level: int, ty: int, tx: int, look: Look, wanted: Callable[[], bool] = always
@@ -236,7 +238,7 @@ class Scene:
         """Labels under these pixels and one around; at the border the outermost ones again."""
         assert self.labels is not None
         shown = self.levels[level]
-        array = self.labels.arrays[label_level(self.labels, shown.height, shown.width)]
+        array = self.labels.stored[label_level(self.labels, shown.height, shown.width)]
         picked = []
         for indices, size, other in (
             (rows, shown.height, array.shape[-2]),
@@ -244,8 +246,8 @@ class Scene:
         ):
             margin = np.arange(indices[0] - 1, indices[-1] + 2).clip(0, size - 1)
             picked.append(resample(margin, size, other))
-        lead = self._lead(self.labels.axes, array, look)
-        return read_plane(array, lead, picked[0], picked[1], self.cache, wanted)
+        leading = self._leading_index(self.labels.axes, array, look)
+        return read_plane(array, leading, picked[0], picked[1], self.cache, wanted)
 
     # What lies under a click
 
@@ -264,13 +266,13 @@ class Scene:
         row = np.array([min(max(int(y), 0), self.levels[0].height - 1)])
         column = np.array([min(max(int(x), 0), self.levels[0].width - 1)])
         if self.labels:
-            array = self.labels.arrays[0]
+            array = self.labels.stored[0]
             place = (
                 resample(row, self.levels[0].height, array.shape[-2]),
                 resample(column, self.levels[0].width, array.shape[-1]),
             )
-            lead = self._lead(self.labels.axes, array, look)
-            label = int(read_plane(array, lead, *place, self.cache, wanted)[0, 0])
+            leading = self._leading_index(self.labels.axes, array, look)
+            label = int(read_plane(array, leading, *place, self.cache, wanted)[0, 0])
             if label:
                 return label, self._about(label, place[0][0], place[1][0], look, wanted)
         values = ", ".join(
@@ -294,11 +296,11 @@ class Scene:
         assert self.labels is not None
         number, array = measuring_level(self.labels)
         height, width = array.shape[-2:]
-        finest = self.labels.arrays[0].shape
+        finest = self.labels.stored[0].shape
         rows = _around(int(resample(np.array([y]), finest[-2], height)[0]), height)
         columns = _around(int(resample(np.array([x]), finest[-1], width)[0]), width)
-        lead = self._lead(self.labels.axes, array, look)
-        mask = read_plane(array, lead, rows, columns, self.cache, wanted) == label
+        leading = self._leading_index(self.labels.axes, array, look)
+        mask = read_plane(array, leading, rows, columns, self.cache, wanted) == label
         where = f"in this plane, level {self.labels.paths[number] or '0'} of the labels"
         if len(rows) < height or len(columns) < width:
             where += f", within {len(columns)} × {len(rows)} pixels around the click"
@@ -335,7 +337,7 @@ def view_levels(image: Multiscale) -> list[Level]:
     """The stored levels, finest first, and coarser ones made by skipping pixels if need be."""
     levels = [
         Level(path or "0", number, 1, *array.shape[-2:])
-        for number, (path, array) in enumerate(zip(image.paths, image.arrays, strict=True))
+        for number, (path, array) in enumerate(zip(image.paths, image.stored, strict=True))
     ]
     levels.sort(key=lambda level: -level.height * level.width)
     last = levels[-1]
@@ -364,7 +366,7 @@ def label_level(labels: Multiscale, height: int, width: int) -> int:
     """The coarsest level of the labels with at least so many pixels, nearly; else the finest."""
     fits = [
         number
-        for number, array in enumerate(labels.arrays)
+        for number, array in enumerate(labels.stored)
         if array.shape[-2] * 1.02 >= height and array.shape[-1] * 1.02 >= width
     ]
     return max(fits, default=0)
@@ -372,16 +374,16 @@ def label_level(labels: Multiscale, height: int, width: int) -> int:
 
 def measuring_level(labels: Multiscale) -> tuple[int, StoredArray]:
     """The finest level of the labels of bounded size; else the coarsest."""
-    for number, array in enumerate(labels.arrays):
+    for number, array in enumerate(labels.stored):
         if array.shape[-2] * array.shape[-1] <= MEASURE_PIXELS:
             return number, array
-    return len(labels.arrays) - 1, labels.arrays[-1]
+    return len(labels.stored) - 1, labels.stored[-1]
 
 
 def describe(image: Multiscale, c: int, plane: np.ndarray | None) -> Band:
     """How to show a channel: as the metadata say, else by the values of a coarse plane of it."""
-    count = dict(zip(image.axes, image.arrays[0].shape, strict=True)).get("c", 1)
-    dtype = image.arrays[0].dtype
+    count = dict(zip(image.axes, image.stored[0].shape, strict=True)).get("c", 1)
+    dtype = image.stored[0].dtype
     known = image.channels[c] if c < len(image.channels) else None
     if known:
         label, color = known.label, known.color

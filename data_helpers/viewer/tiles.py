@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..chunks import StoredArray
 from ..errors import ChunkError, TooLargeError
+from ..stored_array import StoredArray
 
 MAX_BYTES = 128_000_000
 """Decoded chunks that all viewers of a kernel keep together; Binder has 1 GB for everything."""
@@ -212,7 +212,7 @@ def _read_pieces(array: StoredArray, pieces: list[Piece]) -> list[np.ndarray]:
 
 def read_plane(
     array: StoredArray,
-    lead: tuple[int, ...],
+    leading: tuple[int, ...],
     rows: np.ndarray,
     columns: np.ndarray,
     cache: ChunkCache,
@@ -224,7 +224,7 @@ def read_plane(
     ----------
     array : StoredArray
         One level.
-    lead : tuple of int
+    leading : tuple of int
         Index along each axis before Y and X.
     rows, columns : numpy.ndarray
         Indices along Y and X, ascending; they may skip some, or name one twice.
@@ -248,14 +248,14 @@ def read_plane(
         )
     chunk_bytes = plane_bytes * int(np.prod(deep, dtype=object))
     whole = chunk_bytes * 8 <= cache.max_bytes  # else keep single planes of chunks
-    first = tuple(at // size for at, size in zip(lead, deep, strict=True))
-    inside = tuple(at % size for at, size in zip(lead, deep, strict=True)) if whole else ()
+    first = tuple(at // size for at, size in zip(leading, deep, strict=True))
+    inside = tuple(at % size for at, size in zip(leading, deep, strict=True)) if whole else ()
     spots = [(y, x) for y in np.unique(rows // high) for x in np.unique(columns // wide)]
     out = np.empty((len(rows), len(columns)), array.dtype.newbyteorder("="))
     together = max(1, int(cache.max_bytes // 4 // (chunk_bytes if whole else plane_bytes)))
     for start in range(0, len(spots), together):
         batch = [(int(y), int(x)) for y, x in spots[start : start + together]]
-        pieces: list[Piece] = [((*first, y, x), None if whole else lead) for y, x in batch]
+        pieces: list[Piece] = [((*first, y, x), None if whole else leading) for y, x in batch]
         for (y, x), chunk in zip(batch, cache.get(array, pieces, wanted), strict=True):
             k, m = np.searchsorted(rows, [y * high, (y + 1) * high])
             i, j = np.searchsorted(columns, [x * wide, (x + 1) * wide])

@@ -3,10 +3,10 @@
 // screen pixels for one of them along X; along Y it is `zoom * facts.stretch`.
 
 const KEPT = 300; // tiles kept in the browser at least
-const PAUSE = 60; // milliseconds between two wishes
+const PAUSE = 60; // milliseconds between two requests
 const FIRST_RETRY = 4000; // milliseconds until failed tiles are asked for again, then doubled
 const QUIET = 3000; // milliseconds without an answer until the status says so
-const LOST = 30000; // and until the same is wished again; the kernel gives up after 20 s
+const LOST = 30000; // and until the same is asked for again; the kernel gives up after 20 s
 
 // The coarsest level with at least one pixel for each screen pixel; `zoomY`, `zoomX` are screen
 // pixels for one pixel of the finest level.
@@ -112,7 +112,7 @@ function render({ model, el }) {
   let fitted = true; // as long as nobody moved, a change of width fits again
   let size = { width: 0, height: facts.height, ratio: 1 };
   let shown = { level: 0, wanted: [], missing: [] };
-  let number = 0, sent = "", wishTimer = 0, retryTimer = 0, quietTimer = 0, lostTimer = 0, pickTimer = 0, frame = 0;
+  let number = 0, sent = "", askTimer = 0, retryTimer = 0, quietTimer = 0, lostTimer = 0, pickTimer = 0, frame = 0;
   let retryAfter = FIRST_RETRY, received = 0, quiet = false, mark = null, gone = false;
 
   // ---- the page
@@ -282,7 +282,7 @@ function render({ model, el }) {
     if (!missing.length) lastWhole = lookKey;
     shown = { level, wanted, missing, look: lookNow, lookKey, drawn, errors };
     report();
-    if (!wishTimer) wishTimer = setTimeout(wish, PAUSE);
+    if (!askTimer) askTimer = setTimeout(ask, PAUSE);
   }
 
   function hatch(pen, [left, top, width, height]) {
@@ -342,8 +342,8 @@ function render({ model, el }) {
     }
   }
 
-  function wish() {
-    wishTimer = 0;
+  function ask() {
+    askTimer = 0;
     const { level, missing, look: lookNow, lookKey } = shown;
     if (gone || !lookNow) return;
     const list = missing.filter((tile) => !failed.has(keyOf(lookKey, level, ...tile)));
@@ -386,7 +386,7 @@ function render({ model, el }) {
     settle();
   }
 
-  // After an answer the wish in the kernel still holds; note what is left of it as sent.
+  // After an answer the request in the kernel still holds; note what is left of it as sent.
   function settle() {
     const { level, missing, lookKey } = shown;
     const left = missing.filter(([ty, tx]) => {
@@ -520,7 +520,7 @@ function render({ model, el }) {
     model.off("msg:custom", onMessage);
     resized.disconnect();
     cancelAnimationFrame(frame);
-    [wishTimer, retryTimer, quietTimer, lostTimer, pickTimer, hint.timer].forEach(clearTimeout);
+    [askTimer, retryTimer, quietTimer, lostTimer, pickTimer, hint.timer].forEach(clearTimeout);
     tiles.clear();
     overview?.close();
   };

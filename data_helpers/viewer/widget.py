@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
+from .._formatting import one_line
+from .._pixel_size import finest_pixel
 from ..errors import OmeZarrError
-from ..lengths import finest_pixel
 from ..multiscale import Multiscale
-from ..store import one_line
+from .latest_tasks import LatestTaskQueue, Task, Wanted
 from .scene import TILE, Look, Scene
 from .tiles import ChunkCache, NotWantedError
-from .wishes import NewestWish, Task, Wanted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 MOST_TILES = 400
-"""More tiles than this are not taken from one wish; a large screen shows about 60."""
+"""More tiles than this are not taken from one message; a large screen shows about 60."""
 
 _HERE = Path(__file__).parent
 _chunks = ChunkCache()
@@ -46,7 +46,7 @@ class Viewer(anywidget.AnyWidget):
 
     def __init__(self, scene: Scene, height: int) -> None:
         self._scene = scene
-        self._wishes = NewestWish()
+        self._tasks = LatestTaskQueue()
         super().__init__(facts=_facts(scene, height), overview=scene.overview)
         self.on_msg(self._on_message)
 
@@ -55,7 +55,7 @@ class Viewer(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Take the viewer off the page."""
-        self._wishes.close()
+        self._tasks.close()
         super().close()
 
     def _on_message(self, _: object, message: Any, buffers: object) -> None:
@@ -63,9 +63,9 @@ class Viewer(anywidget.AnyWidget):
         with contextlib.suppress(KeyError, TypeError, ValueError, IndexError, AttributeError):
             slot, look = str(message["view"]), self._look(message["look"])
             if message["kind"] == "view":
-                self._wishes.wish(slot, list(self._tile_tasks(message, look)))
+                self._tasks.submit(slot, list(self._tile_tasks(message, look)))
             elif message["kind"] == "pick":
-                self._wishes.wish(f"{slot} pick", [self._pick_task(message, look)])
+                self._tasks.submit(f"{slot} pick", [self._pick_task(message, look)])
 
     def _look(self, asked: dict[str, Any]) -> Look:
         """What to show, kept within what there is."""
@@ -157,7 +157,7 @@ def _facts(scene: Scene, height: int) -> dict[str, Any]:
                 "window": list(band.window),
                 "limits": list(band.limits),
                 "shown": band.shown,
-                "whole": scene.image.arrays[0].dtype.kind in "iu",
+                "whole": scene.image.stored[0].dtype.kind in "iu",
             }
             for band in scene.bands
         ],

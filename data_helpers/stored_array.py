@@ -15,18 +15,21 @@ import numpy as np
 import zarr
 from zarr.storage import StorePath
 
+from ._compat import with_concurrency
+from ._formatting import one_line
+from ._interrupt import result, submit
+from ._transport import CONCURRENCY
 from .errors import ChunkError, MalformedMetadataError, OmeZarrError
 from .lazy import LazyLevel, lazy_level
-from .store import CONCURRENCY, CarefulStore, blosc_problem, one_line
-from .waiting import begin, finish
+from .metadata import chunk_shape, outer_codec, tidy_array_document
+from .store import RetryingStore
 
 SLAB_CHUNKS = CONCURRENCY
 """Chunks fetched together by `StoredArray.read_all`, between two steps of its progress."""
 
-# Chunks that Zarr fetches or decodes at a time. The store sends at most half as many requests, so
-# that chunks being decoded do not hold back the next requests. Set once for the whole process:
-# setting it around each read would let threads undo one another's.
-zarr.config.set({"async.concurrency": 2 * CONCURRENCY})
+CHUNKS_AT_WORK = 2 * CONCURRENCY
+"""Chunks of one read that Zarr fetches or decodes at a time. The store sends half as many requests
+at most, so that chunks being decoded do not hold back the next requests."""
 
 
 class StoredArray:
@@ -43,16 +46,19 @@ class StoredArray:
         As stored, byte order included.
     address : str
         Where the array is kept.
+    zarr_array : zarr.Array
+        The plain Zarr array, for whoever wants to go on without this package. Indexing it reads,
+        too, through the same store with its time-outs and retries.
     """
 
     def __init__(self, array: zarr.Array) -> None:
-        self._array = array
+        self.zarr_array = array
         self.shape: tuple[int, ...] = array.shape
         self.chunks: tuple[int, ...] = array.chunks
         self.dtype: np.dtype[Any] = array.dtype
         self.ndim: int = array.ndim
         self.address = str(array.store_path)
-        self._store = cast(CarefulStore, array.store_path.store)
+        self._store = cast(RetryingStore, array.store_path.store)
         self._root = str(self._store)
 
     @property
@@ -87,19 +93,19 @@ class StoredArray:
         AccessDeniedError
             The endpoint denies access to a chunk.
         """
-        return self._finish(selection, self._begin(selection))
+        return self._result(selection, self._submit(selection))
 
-    def _begin(self, selection: Any) -> Future[Any]:
-        """Start to read a selection."""
+    def _submit(self, selection: Any) -> Future[Any]:
+        """Start to read a selection, and return at once."""
         parts = selection if isinstance(selection, tuple) else (selection,)
         if all(isinstance(part, int | np.integer | slice | EllipsisType) for part in parts):
-            return begin(self._array.async_array.getitem(selection))
-        return begin(asyncio.to_thread(self._array.__getitem__, selection))  # lists, masks
+            return submit(self.zarr_array.async_array.getitem(selection))
+        return submit(asyncio.to_thread(self.zarr_array.__getitem__, selection))  # lists, masks
 
-    def _finish(self, selection: Any, reading: Future[Any]) -> np.ndarray:
+    def _result(self, selection: Any, reading: Future[Any]) -> np.ndarray:
         """Wait for the pixels of a selection; if they cannot be read, say which chunk is why."""
         try:
-            return np.asarray(finish(reading))
+            return np.asarray(result(reading))
         except (IndexError, MemoryError):
             raise
         except OmeZarrError as error:  # says it all: leave out the calls in between
@@ -112,13 +118,13 @@ class StoredArray:
             return self._read(selection)  # rubbish came once, and each chunk was good just now
         except Exception as error:
             raise ChunkError(
-                f"{self._array.path or 'An array'} of {self._root} cannot be read "
+                f"{self.zarr_array.path or 'An array'} of {self._root} cannot be read "
                 f"({one_line(error)}); the endpoint answers unreliably: try another source with "
                 "choose_source(...)."
             ) from None
 
     def _read(self, selection: Any) -> np.ndarray:
-        return np.asarray(finish(self._begin(selection)))
+        return np.asarray(result(self._submit(selection)))
 
     def lazy(self) -> LazyLevel:
         """The level as a lazy Dask array, one block per chunk; reads nothing."""
@@ -143,7 +149,7 @@ class StoredArray:
             As for indexing.
         """
         try:
-            return finish(begin(self._read_rows(chunks)))
+            return result(submit(self._read_rows(chunks)))
         except OmeZarrError as error:  # names the chunk that could not be fetched
             raise error.with_traceback(None) from None
         except Exception:  # a decoder failed: read one by one, which names the chunk
@@ -152,7 +158,7 @@ class StoredArray:
     async def _read_rows(self, chunks: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
         """Read chunks, those that lie in a row by one call of Zarr."""
         rows = _rows(chunks)
-        reads = [self._array.async_array.getitem(self._span(row)) for row in rows]
+        reads = [self.zarr_array.async_array.getitem(self._span(row)) for row in rows]
         pixels = await asyncio.gather(*reads)
         return [
             np.asarray(part)[self._part(np.subtract(chunk, row[0]), self.chunks)]
@@ -180,12 +186,12 @@ class StoredArray:
 
         def fill() -> None:
             slab, future = begun.popleft()
-            pixels[slab] = self._finish(slab, future)
+            pixels[slab] = self._result(slab, future)
             progress(len(list(self._chunks_of(slab, self.chunks))))
 
         try:
             for slab in self._slabs():
-                begun.append((slab, self._begin(slab)))
+                begun.append((slab, self._submit(slab)))
                 if len(begun) == 2:  # while one slab is decoded, the next is fetched
                     fill()
             while begun:
@@ -210,10 +216,14 @@ class StoredArray:
 
     def _find_damage(self, selection: Any) -> OmeZarrError | None:
         """Read what a selection needs once more, object by object, to name the damaged one."""
-        grid = self._array.shards or self.chunks  # a shard is one object that holds many chunks
+        grid = self.zarr_array.shards or self.chunks  # a shard is one object that holds many chunks
         for chunk in self._chunks_of(selection, grid):
             part = self._part(chunk, grid)
-            key = f"{self._array.path}/{self._array.metadata.encode_chunk_key(chunk)}".lstrip("/")
+            key = (
+                f"{self.zarr_array.path}/{self.zarr_array.metadata.encode_chunk_key(chunk)}".lstrip(
+                    "/"
+                )
+            )
             self._store.forget(key)  # what a cache keeps of it may be the damage
             try:
                 self._read(part)
@@ -250,12 +260,12 @@ class StoredArray:
         return itertools.product(*ranges)
 
 
-def open_array(store: CarefulStore, path: str, document: dict[str, Any]) -> StoredArray:
+def open_array(store: RetryingStore, path: str, document: dict[str, Any]) -> StoredArray:
     """Make a stored array from its metadata document, without any further request.
 
     Parameters
     ----------
-    store : CarefulStore
+    store : RetryingStore
         Store of the image.
     path : str
         Path of the array below the store, such as "0"; "" for the store itself.
@@ -269,12 +279,13 @@ def open_array(store: CarefulStore, path: str, document: dict[str, Any]) -> Stor
     """
     where = f"{store.url}/{path}".rstrip("/")
     try:
-        document = _tidy(document)
-        if _outer_codec(document) == "blosc":
+        document = tidy_array_document(document)
+        if outer_codec(document) == "blosc":
             store = store.checking(blosc_problem)
-        if 0 in _chunk_shape(document):
+        if 0 in chunk_shape(document):
             raise ValueError("a chunk size of 0")
-        return StoredArray(zarr.Array.from_dict(StorePath(store, path), document))
+        array = zarr.Array.from_dict(StorePath(store, path), document)
+        return StoredArray(with_concurrency(array, CHUNKS_AT_WORK))
     except Exception as error:
         raise MalformedMetadataError(
             f"The array metadata at {where} cannot be understood "
@@ -303,26 +314,15 @@ def _continues(row: list[tuple[int, ...]], chunk: tuple[int, ...]) -> bool:
     return len(row) == 1 or row[0][axis] != row[-1][axis]
 
 
-def _tidy(document: dict[str, Any]) -> dict[str, Any]:
-    """Zarr v2 metadata as Bio-Formats writes them, in the form that the specification asks for."""
-    if document["zarr_format"] != 2:
-        return document
-    fill = document["fill_value"]
-    if isinstance(fill, str) and np.dtype(document["dtype"]).kind in "iu":
-        fill = int(fill)
-    return {**document, "fill_value": fill, "filters": document.get("filters") or None}
+def blosc_problem(data: bytes) -> str | None:
+    """Say what is wrong with a Blosc frame, judged by its header, or None.
 
-
-def _chunk_shape(document: dict[str, Any]) -> list[int]:
-    """The chunk shape as written; from Zarr 3.4 on, the library reads a size of 0 as 1."""
-    if document["zarr_format"] == 2:
-        return list(document["chunks"])
-    return list(document["chunk_grid"]["configuration"]["chunk_shape"])
-
-
-def _outer_codec(document: dict[str, Any]) -> str | None:
-    """Name of the codec that made the stored bytes, the first to be undone when reading."""
-    if document["zarr_format"] == 2:
-        return (document.get("compressor") or {}).get("id")
-    codecs = document.get("codecs") or [{}]
-    return codecs[-1].get("name")
+    The Blosc decoder does not notice when the end of a frame is missing and returns rubbish, so
+    the length that the header declares is compared with what arrived.
+    """
+    if len(data) < 16:
+        return f"{len(data)} bytes are too few for a compressed chunk"
+    declared = int.from_bytes(data[12:16], "little")
+    if declared > len(data):
+        return f"it is cut short ({len(data):,} of {declared:,} bytes) or not a Blosc chunk"
+    return None

@@ -1,4 +1,4 @@
-"""A few threads that work on what is wished for now, and never on what was wished before."""
+"""A queue of tasks for a few threads, in which a new request replaces the one before it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Wanted = Callable[[], bool]
 Task = Callable[[Wanted], None]
 
 
-class NewestWish:
-    """Each slot holds the tasks of one wish; a new wish replaces them, whether done or not.
+class LatestTaskQueue:
+    """Each slot holds the tasks of the latest request; a new one replaces them, done or not.
 
     A task is called with a function that says whether it is still wanted. Threads start with the
-    first wish and end when there was none for a minute.
+    first task and end when there was none for a minute.
     """
 
     def __init__(self, threads: int = THREADS, idle: float = IDLE_SECONDS) -> None:
@@ -30,7 +30,7 @@ class NewestWish:
         self._running = 0
         self._closed = False
 
-    def wish(self, slot: str, tasks: Iterable[Task]) -> None:
+    def submit(self, slot: str, tasks: Iterable[Task]) -> None:
         """Forget what a slot held; do these tasks, in this order."""
         with self._change:
             if self._closed:
@@ -61,7 +61,7 @@ class NewestWish:
                 task(wanted)
 
     def _next(self) -> tuple[Task | None, Wanted]:
-        """The next task of the slot that was wished for last."""
+        """The next task of the slot that was submitted last."""
         with self._change:
             self._free += 1
             try:

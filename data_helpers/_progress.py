@@ -7,7 +7,7 @@ import sys
 from tqdm import tqdm
 
 
-def counting_bar(total: int, what: str) -> tqdm:
+def progress_bar(total: int, what: str) -> tqdm:
     """A bar that counts to `total`: use it in a ``with`` block, and call its `update(n)`.
 
     It says no rates and no seconds, so that a notebook run twice holds the same text.

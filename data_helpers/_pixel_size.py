@@ -1,8 +1,6 @@
-"""Lengths in an image: how large a pixel is, where that is really known, and how to say it."""
+"""How large a pixel is in micrometres, where that is really known."""
 
 from __future__ import annotations
-
-import math
 
 from .multiscale import Multiscale
 
@@ -50,7 +48,7 @@ def finest_pixel(image: Multiscale) -> tuple[tuple[float, float] | None, str]:
         abs(height) * micrometers(image.units[-2]),
         abs(width) * micrometers(image.units[-1]),
     )
-    across = max(side * n for side, n in zip(size, image.arrays[0].shape[-2:], strict=True))
+    across = max(side * n for side, n in zip(size, image.stored[0].shape[-2:], strict=True))
     if across > WIDEST:
         return None, f"the metadata make the picture {across / 10_000:.3g} cm wide"
     return size, ""
@@ -63,17 +61,3 @@ def pixel_size(image: Multiscale, resolution: str | int = 0) -> tuple[float, flo
         return None
     level, first = image.scales[image.index(resolution)], image.scales[0]
     return finest[0] * level[-2] / first[-2], finest[1] * level[-1] / first[-1]
-
-
-def round_length(longest: float) -> float:
-    """The largest of 1, 2, 5, 10, 20, 50 and so on that is not longer: for a scale bar."""
-    power = 10.0 ** math.floor(math.log10(longest))
-    return max(step * power for step in (1, 2, 5) if step * power <= longest)
-
-
-def say_length(micrometers: float) -> str:
-    """A length as people say it: ``say_length(0.25)`` is "250 nm"."""
-    for factor, unit in ((1e-4, "cm"), (1e-3, "mm"), (1.0, "µm")):
-        if micrometers * factor >= 1:
-            return f"{micrometers * factor:.3g} {unit}"
-    return f"{micrometers * 1e3:.3g} nm"

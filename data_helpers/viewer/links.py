@@ -16,10 +16,10 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from .errors import ImageNotFoundError, NotOmeZarrError
-from .multiscale import Multiscale
-from .neuroglancer_state import state_of
-from .sources import BUCKET, IMAGES, PUBLIC_ENDPOINTS
+from ..errors import ImageNotFoundError, NotOmeZarrError
+from ..multiscale import Multiscale
+from ..sources import BUCKET, IMAGES, PUBLIC_ENDPOINTS
+from .neuroglancer import state_of
 
 VIZARR = "https://biongff.github.io/vizarr/"
 VALIDATOR = "https://ome.github.io/ome-ngff-validator/"

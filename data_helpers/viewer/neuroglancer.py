@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .lengths import micrometers
-from .multiscale import Channel, Multiscale
+from .._pixel_size import micrometers
+from ..metadata import Channel
+from ..multiscale import Multiscale
 
 SCREEN = 400  # pixels that the image shall fill at first, roughly
 
@@ -89,7 +90,7 @@ def _channel_layer(layer: dict[str, Any], number: int, channel: Channel) -> dict
 def _opened(image: Multiscale) -> tuple[dict[str, Axis], list[Channel]]:
     """Axes and channels of an image in hand, from its metadata."""
     axes: dict[str, Axis] = {}
-    shape, scales = image.arrays[0].shape, image.scales[0]
+    shape, scales = image.stored[0].shape, image.scales[0]
     for name, size, scale, unit in zip(image.axes, shape, scales, image.units, strict=True):
         first = image.default("z") if name == "z" else None
         axes[name] = Axis(size, scale, unit, first)
@@ -98,9 +99,9 @@ def _opened(image: Multiscale) -> tuple[dict[str, Axis], list[Channel]]:
 
 def _registered(image_id: int) -> tuple[dict[str, Axis], list[Channel]]:
     """The same of the version 0.4 copy of a registered image, without asking for it."""
-    from .offline.catalogue import IMAGES
+    from ..offline import known_image
 
-    image = next(image for image in IMAGES if image.image_id == image_id)
+    image = known_image(image_id)
     sizes = dict(zip("tczyx", (*image.tcz, *image.levels[0]), strict=True))
     axes = {name: Axis(size) for name, size in sizes.items()}
     for name, scale, unit in zip("zyx", image.scale, image.units, strict=True):

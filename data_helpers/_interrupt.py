@@ -8,13 +8,15 @@ cell asks for.
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from dask.callbacks import Callback
-from zarr.core.sync import _get_loop
+
+from ._compat import event_loop
 
 T = TypeVar("T")
 
@@ -24,13 +26,14 @@ STEP_SECONDS = 0.2
 _awaited: set[Future[Any]] = set()
 
 
-def begin(requests: Coroutine[Any, Any, T]) -> Future[T]:
+def submit(requests: Coroutine[Any, Any, T]) -> Future[T]:
     """Start requests, and return at once."""
-    return asyncio.run_coroutine_threadsafe(requests, _get_loop())
+    _stop_threads_with_dask()
+    return asyncio.run_coroutine_threadsafe(requests, event_loop())
 
 
-def finish(future: Future[T]) -> T:
-    """Wait for requests that were begun, and return their result; an interrupt cancels them."""
+def result(future: Future[T]) -> T:
+    """Wait for requests that were submitted, and return their result; an interrupt cancels them."""
     _awaited.add(future)
     try:
         while True:
@@ -57,4 +60,10 @@ class _StopThreads(Callback):
                 future.cancel()
 
 
-_StopThreads().register()
+@functools.cache
+def _stop_threads_with_dask() -> None:
+    """Register the callback, once, with the first request; importing registers nothing.
+
+    An image is opened before Dask computes something from it, so this is early enough.
+    """
+    _StopThreads().register()

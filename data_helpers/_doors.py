@@ -1,0 +1,16 @@
+"""The doors of the wings, which the reading path opens only when a person asks for one.
+
+The modules that read an image import no wing (`cache`, `meter`, `viewer`, `scale_out`, `checks`,
+`offline`), so that they can be read, and used, without. In two places a person names one: with
+``cache="memory"``, and with the source "offline" or a mirror. Then the wing is imported by name.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+
+def open_door(wing: str) -> ModuleType:
+    """The package of a wing, such as "cache"; imported now, if it has not been."""
+    return import_module(f".{wing}", __package__)

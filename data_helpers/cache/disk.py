@@ -1,0 +1,290 @@
+"""A cache in a folder, with one file for each entry."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import tempfile
+import threading
+import time
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import OmeZarrError
+from .base import Cache, Entry, Result, in_memory
+
+DISK_MB = 1000
+"""Limit of a cache folder where none is given."""
+
+BLOCK = 4096
+"""Bytes by which the size of a file grows on common disks."""
+
+
+class DiskCache(Cache):
+    """A cache in a folder, which outlives the kernel and may be shared by several processes.
+
+    Each entry is a file, ``ome-zarr-cache/abc/abc123….version.part``: a hash of the object's
+    address, a hash of its ETag, and which part of the object it holds. Its two times say when it
+    was last used (access) and when the endpoint last confirmed it (modification).
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made when it is first needed. Only what lies in its ``ome-zarr-cache`` is ever touched.
+    max_mb : float, optional
+        Most megabytes that it holds; `DISK_MB` (1000) if neither this nor ``OME_ZARR_CACHE_MB``
+        is given. Each writing process makes room, to seven eighths of this, whenever it has
+        written a sixty-fourth of it: up to four that write at the same time keep to the limit.
+
+    Raises
+    ------
+    OmeZarrError
+        The folder is a file, or the limit is not a number above 0.
+
+    Warns
+    -----
+    UserWarning
+        Once, when the folder cannot be written to. Reading goes on: what the folder holds is used,
+        the rest comes from the endpoint.
+    """
+
+    def __init__(self, folder: str | Path, max_mb: float | None = None) -> None:
+        super().__init__(max_mb, DISK_MB)
+        self.folder = cache_folder(folder) / "ome-zarr-cache"
+        self._marker = self.folder / "rechecked"
+        self._writable = True
+        self._room = self.limit * 7 // 8
+        self._since_scan = self.limit  # bytes written since; the first entry makes a scan
+        self._being_written = 0
+
+    def __repr__(self) -> str:
+        used = f"{self.nbytes / 1e6:,.1f} of {self.limit / 1e6:,.0f} MB"
+        return f"DiskCache({str(self.folder.parent)!r}, {used})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process it means the same folder."""
+        return disk_cache, (str(self.folder.parent), self.limit / 1e6)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the files take on the disk; looks at all of them."""
+        return sum(size for _, size, _ in self._scan())
+
+    @property
+    def rechecked(self) -> int:
+        """When `recheck` was called last, in whatever process."""
+        return _modified(self._marker)
+
+    async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Do a piece of work in a thread: a disk makes one wait."""
+        return await asyncio.to_thread(work, *arguments)
+
+    def find(self, name: str, part: str) -> Entry | None:
+        """The entry for a part of an object, which now counts as used."""
+        files = self._files(name)
+        if len({_version_of(file) for file in files}) > 1:  # removing the older one failed
+            newest = _version_of(max(files, key=_modified))
+            files = [file for file in files if _version_of(file) == newest]
+        for file in files:
+            if _part_of(file) == part:
+                return _read_entry(file)
+        return None
+
+    def keep(self, name: str, part: str, etag: str, data: bytes | None) -> bool:
+        """Keep an entry, drop other versions; whether there was one. See `Cache.keep`."""
+        entry, version = Entry(etag, data, 0), _hash(etag)[:12]
+        others = [file for file in self._files(name) if _version_of(file) != version]
+        for file in others:
+            _remove(file)
+        size = _on_disk(in_memory(entry))
+        if self._writable and size <= self._room:
+            target = self._bucket(name) / f"{_hash(name)}.{version}.{part}"
+            try:
+                with self._made_room(size):
+                    _write_entry(target, entry)
+            except OSError as error:
+                self._give_up(error)
+        return bool(others)
+
+    def drop(self, name: str) -> None:
+        """Forget all that is known of an object."""
+        for file in self._files(name):
+            _remove(file)
+
+    def clear(self) -> None:
+        """Remove all entries, whichever process wrote them, and try to write again."""
+        for _, _, file in self._scan():
+            _remove(file)
+        self._writable = True
+
+    def recheck(self) -> None:
+        """From now on, have each entry confirmed by the endpoint before it is used again."""
+        try:
+            self._marker.parent.mkdir(parents=True, exist_ok=True)
+            self._marker.write_text("Entries older than this file are confirmed before use.\n")
+        except OSError as error:
+            raise OmeZarrError(
+                f"The cache in {self.folder.parent} cannot be marked ({error.strerror}); choose "
+                'another folder, or read without a cache: cache="off".'
+            ) from None
+
+    def _bucket(self, name: str) -> Path:
+        """The folder for an object; 4,096 of them keep each short."""
+        return self.folder / _hash(name)[:3]
+
+    def _files(self, name: str) -> list[Path]:
+        """All files about an object."""
+        bucket, start = self._bucket(name), f"{_hash(name)}."
+        with contextlib.suppress(OSError):
+            return [bucket / file for file in os.listdir(bucket) if file.startswith(start)]
+        return []
+
+    @contextlib.contextmanager
+    def _made_room(self, size: int) -> Iterator[None]:
+        """Make room for so many bytes, if it is time to look whether there is any."""
+        with _disk_lock:
+            self._since_scan += size
+            self._being_written += size
+            if self._since_scan > self.limit // 64:
+                self._since_scan = size
+                self._remove_oldest(self._room - self._being_written)
+        try:
+            yield
+        finally:
+            with _disk_lock:
+                self._being_written -= size
+
+    def _remove_oldest(self, room: int) -> None:
+        """Remove the files that were used longest ago, until the rest takes no more than `room`."""
+        files = self._scan()
+        taken = sum(size for _, size, _ in files)
+        for _, size, file in sorted(files):
+            if taken <= room:
+                break
+            _remove(file)
+            taken -= size
+
+    def _scan(self) -> list[tuple[int, int, Path]]:
+        """When each file was last used, its bytes on the disk, and its path."""
+        found = []
+        with contextlib.suppress(OSError):
+            for bucket in os.scandir(self.folder):
+                with contextlib.suppress(OSError):  # not a folder, or gone
+                    for file in os.scandir(bucket):
+                        with contextlib.suppress(OSError):  # another process removed it
+                            status = file.stat()
+                            size = _on_disk(status.st_size)
+                            found.append((status.st_atime_ns, size, Path(file.path)))
+        return found
+
+    def _give_up(self, error: OSError) -> None:
+        """Say once why nothing more is written, and read on."""
+        if self._writable:
+            self._writable = False
+            warnings.warn(
+                f"The cache in {self.folder.parent} cannot be written "
+                f"({error.strerror or error}), so nothing more is added to it; reading goes on "
+                "without. Free some space, or choose another folder.",
+                stacklevel=2,
+            )
+
+
+@functools.cache
+def disk_cache(folder: str, max_mb: float) -> DiskCache:
+    """The cache of this process in a folder, with such a limit."""
+    return DiskCache(folder, max_mb)
+
+
+def cache_folder(cache: str | Path) -> Path:
+    """The folder of a cache, complete, checked that it is one or may become one."""
+    folder = Path(cache).expanduser().absolute()
+    nearest = next(path for path in [folder, *folder.parents] if os.path.lexists(path))
+    if not nearest.is_dir():
+        raise OmeZarrError(
+            f"{folder} cannot be a cache, because {nearest} is a file; choose a folder."
+        )
+    return folder
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _version_of(file: Path) -> str:
+    return file.name.split(".", 2)[1]
+
+
+def _part_of(file: Path) -> str:
+    return file.name.split(".", 2)[2]
+
+
+def _on_disk(size: int) -> int:
+    """Bytes that a file of this size takes, in whole blocks."""
+    return -(-size // BLOCK) * BLOCK
+
+
+def _modified(file: Path) -> int:
+    with contextlib.suppress(OSError):
+        return file.stat().st_mtime_ns
+    return 0
+
+
+def _remove(file: Path) -> None:
+    """Remove a file, if it is still there and (Windows) nobody reads it at the moment."""
+    with contextlib.suppress(OSError):
+        file.unlink()
+
+
+def _write_entry(file: Path, entry: Entry) -> None:
+    """Write an entry beside its place, then move it there: at no time is half of it there."""
+    data = entry.data or b""
+    first = {"etag": entry.etag, "missing": entry.data is None, "crc32": zlib.crc32(data)}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = tempfile.NamedTemporaryFile(dir=file.parent, prefix="unfinished-", delete=False)
+    try:
+        with part:
+            part.write(json.dumps(first).encode() + b"\n")
+            part.write(data)
+        try:
+            os.replace(part.name, file)
+        except FileNotFoundError:
+            pass  # somebody cleared the cache just now
+        except PermissionError:
+            if not file.exists():  # else, on Windows, somebody reads the same entry: it is there
+                raise
+    finally:
+        _remove(Path(part.name))
+
+
+def _read_entry(file: Path) -> Entry | None:
+    """Read an entry and mark it as used; None if it is damaged or was just removed."""
+    try:
+        confirmed = file.stat().st_mtime_ns
+        line, _, data = file.read_bytes().partition(b"\n")
+        first = json.loads(line)
+        if first["crc32"] != zlib.crc32(data):
+            return None
+        entry = Entry(str(first["etag"]), None if first["missing"] else data, confirmed)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    with contextlib.suppress(OSError):  # another user's folder
+        os.utime(file, ns=(time.time_ns(), confirmed))
+    return entry
+
+
+def _new_lock() -> None:
+    """Give a forked child a lock of its own: the thread that held the old one is not in it."""
+    global _disk_lock
+    _disk_lock = threading.Lock()
+
+
+_disk_lock = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
