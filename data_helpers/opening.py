@@ -81,7 +81,7 @@ def find_multiscale(
 
 
 class _CacheContext(NamedTuple):
-    """Where to keep what is read, and how far to trust what is context there already."""
+    """Where to keep what is read, and how far to trust what is there already."""
 
     cache: Cache | None = None
     since: int = 0

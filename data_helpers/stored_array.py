@@ -84,7 +84,7 @@ class StoredArray:
         return ("StoredArray", self.address, str(self.shape), str(self.dtype))
 
     def __getitem__(self, selection: Any) -> np.ndarray:
-        """Read a part: one integer, slice or ellipsis per axis, as in NumPy.
+        """Read a part: integers, slices, an ellipsis, lists or masks, as Zarr takes them.
 
         Raises
         ------

@@ -562,7 +562,7 @@ def test_each_page_has_tasks_of_its_own_and_a_click_goes_first():
     assert len(done) == 4
 
 
-def test_threads_end_when_nobody_wishes():
+def test_threads_end_when_nobody_asks():
     queue, done = LatestTaskQueue(threads=2, idle=0.05), []
     for _ in range(2):  # they start again
         queue.submit("a", [lambda wanted: done.append(threading.current_thread())] * 5)
