@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,24 +112,43 @@ def new_context(browser: Browser, **options: Any) -> BrowserContext:
     return context
 
 
-# JupyterLab asks for a picture of a text cell under the page's own address before it has worked out
-# the notebook's folder, now and then. Whether the picture is shown is tested by itself.
-BENIGN = re.compile(r"status of 404 \(Not Found\) \(http://127\.0\.0\.1:\d+/figures/[\w.]+\)")
+class Errors(list[str]):
+    """Every JavaScript error and console error of a page, from now until it is left."""
+
+    def __init__(self, page: Page) -> None:
+        super().__init__()
+        self.page = page
+        self.listeners: dict[Any, Callable[[Any], None]] = {
+            "pageerror": lambda error: self.append(f"uncaught: {error}"),
+            "console": self.note,
+            "crash": lambda _: self.append("the page crashed"),
+        }
+        for event, listener in self.listeners.items():
+            page.on(event, listener)
+
+    def note(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def stop(self) -> None:
+        """Listen no more: what the page says from now on is no matter of the test."""
+        self.page.evaluate("0")  # the answer comes after all that was said before
+        for event, listener in self.listeners.items():
+            self.page.remove_listener(event, listener)
+
+    def leave(self) -> None:
+        """Leave what is open for an empty page.
+
+        What it has said until now counts. What it says while it is taken down does not: that a
+        request is broken off, or that an answer comes too late, is no fault of it.
+        """
+        self.stop()
+        self.page.goto("about:blank")
 
 
-def watch(page: Page) -> list[str]:
+def watch(page: Page) -> Errors:
     """A list that gets every JavaScript error and console error of this page from now on."""
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(f"uncaught: {error}"))
-
-    def note(message: ConsoleMessage) -> None:
-        text = f"{message.text} ({message.location.get('url', '')})"
-        if message.type == "error" and not BENIGN.search(text):
-            errors.append(text)
-
-    page.on("console", note)
-    page.on("crash", lambda _: errors.append("the page crashed"))
-    return errors
+    return Errors(page)
 
 
 @pytest.fixture
@@ -152,7 +171,7 @@ class Opened:
     def __init__(self, lab: Lab, browser: Browser) -> None:
         self.lab, self.browser = lab, browser
         self.notebook: Notebook | None = None
-        self.errors: list[str] = []
+        self.errors: Errors
         self.page: Page | None = None
 
     def run(self, name: str) -> Notebook:
@@ -163,22 +182,30 @@ class Opened:
         return self.notebook
 
     def open(self, name: str) -> Notebook:
-        """A notebook just opened, in a 1400 px window; what was open before is closed."""
+        """A notebook just opened, in a 1400 px window; what was open before is closed.
+
+        JupyterLab starts in a folder, as for a learner. For a moment it asks for the pictures of a
+        text cell beside the page's own address, and in a folder it finds something there.
+        """
         if self.page is None:
             self.page = new_context(self.browser).new_page()
-            self.errors = watch(self.page)
-            self.page.goto(f"{self.lab.url}/lab", timeout=ms(120))
+            self.page.goto(f"{self.lab.url}/lab/tree/notebooks/solutions", timeout=ms(120))
             self.page.wait_for_function("() => window.jupyterapp", timeout=ms(60))
             self.page.evaluate("() => window.jupyterapp.restored")
         self.close()
         self.page.set_viewport_size(WIDE)
-        self.errors.clear()
+        self.errors = watch(self.page)
         self.notebook = Notebook(self.page, name, PATIENCE)
         return self.notebook
 
     def close(self) -> None:
-        """Close the notebook that is open, so that the next test has it fresh."""
+        """Close the notebook that is open, so that the next test has it fresh.
+
+        JupyterLab may complain of what it still wanted of the kernel that ends: that counts for
+        neither notebook.
+        """
         if self.notebook:
+            self.errors.stop()
             self.notebook.close()
         self.notebook = None
 

@@ -142,8 +142,12 @@ def visits(browser: Browser, site: Path, address: str, axe: str) -> Visits:
     page = context.new_page()
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
-    errors = watch(page)
-    pages = {name: visit(page, address + name, axe) for name in names}
+    pages, errors = {}, []
+    for name in names:
+        said = watch(page)
+        pages[name] = visit(page, address + name, axe)
+        said.leave()
+        errors += said
     context.close()
     return Visits(pages, errors, requests)
 
