@@ -41,6 +41,22 @@ def ms(seconds: float) -> float:
     return 1000 * seconds * PATIENCE
 
 
+# Seconds of the groups that take longest, on two quiet cores: they begin first, so that no process
+# is left with a long one at the end. They mostly wait (for servers that are slow on purpose), but
+# for the site, which keeps a core busy meanwhile.
+SECONDS = {
+    "tests/browser/test_site.py": 50,
+    "solutions/03_segment_in_parallel.ipynb": 45,
+    "05_what_makes_it_fast.ipynb": 32,
+    "tests/browser/test_viewer.py": 30,
+    "solutions/06_from_laptop_to_cluster.ipynb": 26,
+    "06_from_laptop_to_cluster.ipynb": 25,
+    "03_segment_in_parallel.ipynb": 24,
+    "solutions/05_what_makes_it_fast.ipynb": 24,
+    "04_overlay_labels.ipynb": 21,
+}
+
+
 def group(name: str) -> str:
     """What a test shares with others: its notebook, if it names one, or else its file."""
     notebook = re.search(r"\[([\w/]+\.ipynb)\]", name)
@@ -58,6 +74,7 @@ class TogetherIfShared(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherIfShared:
+    config.option.loadscopereorder = False  # the order below, not the most tests first
     return TogetherIfShared(config, log)
 
 
@@ -65,16 +82,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherIfSh
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of this folder, and put those that share something open in a row.
 
-    The tests that type into a notebook come last of its group.
+    The tests that type into a notebook come last of its group, and the longest group comes first.
     """
     ours = {item for item in items if Path(__file__).parent in item.path.parents}
     for item in ours:
         item.add_marker("browser")
-    items.sort(
-        key=lambda item: (
-            (item in ours and (group(item.nodeid), "test_exercises" in item.nodeid)) or ("", False)
-        )
-    )
+
+    def place(item: pytest.Item) -> tuple[float, str, bool]:
+        if item not in ours:
+            return -1000, "", False
+        name = group(item.nodeid)
+        return -SECONDS.get(name, 0), name, "test_exercises" in item.nodeid
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -162,7 +162,7 @@ class Notebook:
 
     def wait_for(self, script: str, argument: Any = None, seconds: float = 30) -> Any:
         """Wait until a JavaScript function of the argument returns something true."""
-        options = {"arg": argument, "timeout": self.ms(seconds), "polling": 100}
+        options = {"arg": argument, "timeout": self.ms(seconds), "polling": 25}
         return self.page.wait_for_function(script, **options).json_value()
 
     def run_all(self, seconds: float = 150) -> None:
