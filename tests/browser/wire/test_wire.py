@@ -230,21 +230,23 @@ def when_drawn(state: Any, page: Page, width: int, height: int) -> Any:
     """Neuroglancer's own screenshot, which it takes when every chunk is drawn.
 
     Of two layers of the same image it often asks for the chunks of one only, until the view moves
-    (seen in 2.40.1; a person zooms a little). So each second the view is zoomed by a hair.
+    (seen in 2.40.1; a person zooms a little). So each second it gets a link to a view that is
+    zoomed by a hair, and begins anew with the chunks that it has.
 
-    The state is in the address, as in a link, and it is the page that zooms. A state that Python
-    holds as well is sent to and fro, and where both change it at once, on a busy computer, the
-    page's is refused: "Failed to load resource", status 412.
+    The state is in the address only. One that Python holds as well is sent to and fro, and where
+    both change it at once, on a busy computer, the page's is refused: "Failed to load resource",
+    status 412.
     """
     viewer = neuroglancer.UnsynchronizedViewer()
     viewer.set_state(state)
+    scale = state.cross_section_scale
     with viewer.config_state.txn() as config:
         config.show_ui_controls = config.show_panel_borders = False
         config.viewer_size = [width, height]
     page.goto(viewer.get_viewer_url(), timeout=ms(60))
     answers: SimpleQueue[Any] = SimpleQueue()
     viewer.async_screenshot(answers.put)
-    for hair in [1.001, 1 / 1.001] * 30:
+    for hair in [1.001, 1] * 30:
         for _ in range(10):
             page.wait_for_timeout(ms(0.1))  # meanwhile what the page says is heard
             if answers.empty():
@@ -253,7 +255,8 @@ def when_drawn(state: Any, page: Page, width: int, height: int) -> Any:
             if (shot.width, shot.height) == (width, height):
                 return shot
             viewer.async_screenshot(answers.put)  # it had not taken its size yet
-        page.evaluate("(hair) => { window.viewer.crossSectionScale.value *= hair }", hair)
+        viewer.state.cross_section_scale = scale * hair
+        page.evaluate("(link) => { location.href = link }", viewer.get_viewer_url())
     raise AssertionError("Neuroglancer has not drawn the image")
 
 
