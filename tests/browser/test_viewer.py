@@ -39,7 +39,7 @@ cost = block.__enter__()
 dh.view(far)""",
     "cost": "print(cost.requests); block.__exit__(None, None, None); server.stop()",
     "labels": """\
-plane = blastocyst.label().arrays[0][0, 0, 128]
+plane = blastocyst.label().stored[0][0, 0, 128]
 number = int(plane[100, 200]) or int(plane[plane > 0][0])
 table = pd.DataFrame({"volume": [987.6]}, index=pd.Index([number], name="label"))
 dh.view(blastocyst, labels=True, table=table)""",

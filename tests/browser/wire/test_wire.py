@@ -107,9 +107,9 @@ def colours(image: Multiscale, level: int, stretched: bool = False) -> np.ndarra
 
     Or stretched from its darkest to its brightest pixel, as ome-zarr.js does for a thumbnail.
     """
-    picture = np.zeros((*image.arrays[level].shape[-2:], 3))
+    picture = np.zeros((*image.stored[level].shape[-2:], 3))
     for number, channel in enumerate(image.channels):
-        plane = image.arrays[level][image.default("t"), number, image.default("z")]
+        plane = image.stored[level][image.default("t"), number, image.default("z")]
         assert channel.window
         low, high = (plane.min(), plane.max()) if stretched else channel.window
         colour = np.frombuffer(bytes.fromhex(channel.color), "u1") / 255
@@ -264,8 +264,8 @@ def seen_at(
     picture: np.ndarray, image: Multiscale, window: tuple[int, int], scale: float
 ) -> np.ndarray:
     """A level as a window of (height, width) shows it, centred; grey outside of the image."""
-    rows, inside_y = seen_along(image.arrays[0].shape[-2], picture.shape[0], window[0], scale)
-    columns, inside_x = seen_along(image.arrays[0].shape[-1], picture.shape[1], window[1], scale)
+    rows, inside_y = seen_along(image.stored[0].shape[-2], picture.shape[0], window[0], scale)
+    columns, inside_x = seen_along(image.stored[0].shape[-1], picture.shape[1], window[1], scale)
     inside = inside_y[:, None, None] & inside_x[None, :, None]
     return np.where(inside, picture[rows[:, None], columns], 0.5)
 
