@@ -16,6 +16,7 @@ from .errors import MirrorError as MirrorError
 from .errors import NoLabelsError as NoLabelsError
 from .errors import NotOmeZarrError as NotOmeZarrError
 from .errors import OmeZarrError as OmeZarrError
+from .errors import OmeZarrWarning as OmeZarrWarning
 from .errors import TooLargeError as TooLargeError
 from .loading import load_binary_from_s3 as load_binary_from_s3
 from .loading import load_binary_from_s3_with_data as load_binary_from_s3_with_data

@@ -7,7 +7,14 @@ class OmeZarrError(Exception):
     """The parent of every error this package raises on purpose.
 
     In a notebook it is shown as its one sentence, without the stack of library calls behind it.
+
+    Attributes
+    ----------
+    status : int or None
+        Status of the answer that it is about, such as 403, if it is about one.
     """
+
+    status: int | None = None
 
     def _render_traceback_(self) -> list[str]:
         # IPython asks an exception for this method before it draws a traceback. Dask appends the
@@ -53,3 +60,7 @@ class MirrorError(ChunkError):
 
 class TooLargeError(OmeZarrError):
     """More pixels were asked for than fit in memory."""
+
+
+class OmeZarrWarning(UserWarning):
+    """Something about an image that a reader should know, though it can be read."""

@@ -96,7 +96,7 @@ def lazy_level(
         Position of the first chunk, and number of chunks along each axis; all if left out.
     """
     first, count = first or (0,) * stored.ndim, count or stored.grid
-    name = f"level-{tokenize(stored.address, stored.shape, first, count)}"
+    name = f"level-{tokenize(stored, first, count)}"
     graph = HighLevelGraph({name: ReadChunks(name, stored, first, count)}, {name: set()})
     chunks = tuple(
         tuple(min(chunk, size - at * chunk) for at in range(start, start + blocks))

@@ -29,6 +29,7 @@ def load_binary_from_s3(
     *,
     source: str | Source | None = None,
     cache: str | Path | Cache | None = None,
+    missing_as_empty: bool = False,
 ) -> da.Array:
     """Open one level of an image as a lazy array; reads metadata only.
 
@@ -42,6 +43,8 @@ def load_binary_from_s3(
         Where to read from; the source in use if left out. See `choose_source`.
     cache : str or Path, optional
         "memory" or a folder in which to keep what is read; see `open_multiscale`.
+    missing_as_empty : bool
+        Whether a chunk that the endpoint denies (403) is empty; see `open_multiscale`.
 
     Returns
     -------
@@ -54,7 +57,13 @@ def load_binary_from_s3(
     ImageNotFoundError, LevelNotFoundError
         There is no such image, or no such level; the message lists those that exist.
     """
-    image = find_multiscale(image_id, source=source, cache=cache, level=resolution)
+    image = find_multiscale(
+        image_id,
+        source=source,
+        cache=cache,
+        missing_as_empty=missing_as_empty,
+        level=resolution,
+    )
     return image.level(resolution)
 
 
@@ -64,6 +73,7 @@ def load_binary_from_s3_with_data(
     *,
     source: str | Source | None = None,
     cache: str | Path | Cache | None = None,
+    missing_as_empty: bool = False,
 ) -> np.ndarray:
     """Load all pixels of one level into memory.
 
@@ -71,7 +81,7 @@ def load_binary_from_s3_with_data(
 
     Parameters
     ----------
-    image_id, resolution, source, cache
+    image_id, resolution, source, cache, missing_as_empty
         As for `load_binary_from_s3`.
 
     Returns
@@ -86,7 +96,13 @@ def load_binary_from_s3_with_data(
     ChunkError
         A chunk could not be fetched or decoded.
     """
-    image = find_multiscale(image_id, source=source, cache=cache, level=resolution)
+    image = find_multiscale(
+        image_id,
+        source=source,
+        cache=cache,
+        missing_as_empty=missing_as_empty,
+        level=resolution,
+    )
     array = image.stored_level(resolution)
     if array.nbytes > MAX_BYTES:
         raise _too_large(image, resolution, array)
@@ -101,12 +117,13 @@ def load_labels_from_s3(
     *,
     source: str | Source | None = None,
     cache: str | Path | Cache | None = None,
+    missing_as_empty: bool = False,
 ) -> da.Array:
     """Open the label image that belongs to one level of an image; reads metadata only.
 
     Parameters
     ----------
-    image_id, resolution, source, cache
+    image_id, resolution, source, cache, missing_as_empty
         As for `load_binary_from_s3`. The resolution is that of a level of the *image*; the level of
         the labels that has the same scale is opened.
 
@@ -120,7 +137,8 @@ def load_labels_from_s3(
     NoLabelsError
         The image has no labels, or none at the scale of this level.
     """
-    return find_multiscale(image_id, source=source, cache=cache).stored_labels(resolution).lazy()
+    image = find_multiscale(image_id, source=source, cache=cache, missing_as_empty=missing_as_empty)
+    return image.stored_labels(resolution).lazy()
 
 
 def _too_large(image: Multiscale, resolution: str | int, array: StoredArray) -> TooLargeError:

@@ -241,7 +241,13 @@ def tidy_array_document(document: dict[str, Any]) -> dict[str, Any]:
     fill = document["fill_value"]
     if isinstance(fill, str) and np.dtype(document["dtype"]).kind in "iu":
         fill = int(fill)
-    return {**document, "fill_value": fill, "filters": document.get("filters") or None}
+    separator = document.get("dimension_separator") or "."
+    return {
+        **document,
+        "fill_value": fill,
+        "filters": document.get("filters") or None,
+        "dimension_separator": separator,
+    }
 
 
 def chunk_shape(document: dict[str, Any]) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any
 import dask.array as da
 
 from ._formatting import format_bytes, format_shape
+from .addresses import last_part
 from .errors import AccessDeniedError, LevelNotFoundError, NoLabelsError
 from .metadata import (
     AXES_BEFORE_0_3,
@@ -68,7 +69,7 @@ class Multiscale:
     @property
     def name(self) -> str:
         """Name from the metadata, or the last part of the address."""
-        return self.metadata.name or self.url.rsplit("/", 1)[-1]
+        return self.metadata.name or last_part(self.url)
 
     @property
     def synthetic(self) -> bool:
@@ -201,7 +202,7 @@ class Multiscale:
     def labels(self) -> list[str]:
         """Names of the label images; empty if there are none."""
         key = "labels/zarr.json" if self.metadata.zarr_format == 3 else "labels/.zattrs"
-        documents, _ = self._store.read_json([key])
+        documents, _ = self._store.read_json([key], optional=True)
         listed = label_names(documents.get(key, {}), self.url)
         if listed is None and self.image_id in IMAGES:
             return list(IMAGES[self.image_id].label_names)
@@ -239,7 +240,7 @@ class Multiscale:
         store = self._store.below(f"labels/{name}")
         zarr_format = self.metadata.zarr_format
         keys = ["zarr.json"] if zarr_format == 3 else [".zattrs", ".zarray"]
-        documents, _ = store.read_json(keys)
+        documents, _ = store.read_json(keys, optional=True)
         attributes = ome_attributes(documents.get(keys[0], {}))
         if "multiscales" in attributes:
             metadata = read_image(attributes, zarr_format, store.url)

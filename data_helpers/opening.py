@@ -5,20 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple, NoReturn
 
+from ._answers import says_not_there
 from ._caching import Cache, CacheView, find_cache
+from ._collection import images_of, in_words, is_collection
+from .addresses import is_remote, join, parent, split_secret, understand
 from .errors import (
     AccessDeniedError,
     ImageNotFoundError,
     MalformedMetadataError,
     NotOmeZarrError,
+    OmeZarrError,
 )
 from .metadata import ome_attributes, read_image, what_else
 from .multiscale import Multiscale
 from .sources import IMAGES, Source, lasting_address, resolve_source
 from .store import RetryingStore
+
+LEVELS_ABOVE = 3
+"""How many folders above an address that is no image are looked at, to see what it is part of."""
 
 
 def open_multiscale(
@@ -26,6 +32,7 @@ def open_multiscale(
     *,
     source: str | Source | None = None,
     cache: str | Path | Cache | None = None,
+    missing_as_empty: bool = False,
 ) -> Multiscale:
     """Open an OME-Zarr image; reads its metadata only, no pixels.
 
@@ -33,13 +40,16 @@ def open_multiscale(
     ----------
     image : int, str or Path
         An IDR image id (9822152 or "9822152"), or any OME-Zarr image (version 0.1 to 0.5) by its
-        ``https://`` address, its ``s3://bucket/key``, or a local folder.
+        ``https://`` address, its ``s3://bucket/key``, or a local folder. See Notes.
     source : str, optional
         Where to look for an id or an ``s3://`` address: the name of a source or the URL of an S3
         endpoint. The source in use if left out.
     cache : str or Path, optional
         "memory" or a folder: keep there what is read, and read it from there the next time. What
         ``OME_ZARR_CACHE`` says if left out; "off" for none. See `data_helpers.cache`.
+    missing_as_empty : bool
+        Whether a chunk that the endpoint denies (403) was never written, and so has the fill
+        value. Some endpoints deny what they do not hold. Otherwise it is an error.
 
     Returns
     -------
@@ -51,17 +61,30 @@ def open_multiscale(
     ImageNotFoundError
         The source holds no image with this id.
     NotOmeZarrError
-        There is no OME-Zarr image at this address.
+        There is no OME-Zarr image at this address, or several.
     AccessDeniedError, EndpointUnreachableError, MalformedMetadataError
         The metadata cannot be fetched or understood.
+
+    Notes
+    -----
+    What follows ``s3://`` is the key itself: in ``s3://bucket/a%20b.zarr``, ``%20`` are three
+    characters of its name. So are the paths of levels and the names of labels in the metadata. A
+    URL (``https://``, ``file://``) is encoded: there ``%20`` is a space. Its query, such as a
+    signature, is sent with every request and never shown; what follows ``#`` is left out. Paths on
+    this computer are never encoded.
+
+    An address inside an image opens the image: that of a level, of a metadata document
+    (``.zattrs``, ``zarr.json``), or a link of Vizarr, of the validator or of Neuroglancer. An
+    address below ``labels`` opens that label image. A collection (``bioformats2raw.layout``) of
+    one image opens this image.
     """
 
-    def find_and_open_levels(context: _CacheContext) -> Multiscale:
+    def find_and_open_levels(context: _Context) -> Multiscale:
         multiscale = _find(image, source, context)
         multiscale.stored  # noqa: B018  (opens all levels now, so that an error shows here)
         return multiscale
 
-    return _open_cached(cache, find_and_open_levels)
+    return _open_cached(cache, missing_as_empty, find_and_open_levels)
 
 
 def find_multiscale(
@@ -69,6 +92,7 @@ def find_multiscale(
     *,
     source: str | Source | None = None,
     cache: str | Path | Cache | None = None,
+    missing_as_empty: bool = False,
     level: str | int = "",
 ) -> Multiscale:
     """Like `open_multiscale`, but leaves the metadata of the levels unread.
@@ -77,110 +101,209 @@ def find_multiscale(
     be guessed: levels are mostly called "0", "1" and so on.
     """
     prefetch = (f"{level}/.zarray",) if str(level).isalnum() else ()
-    return _open_cached(cache, lambda context: _find(image, source, context, prefetch))
+    return _open_cached(
+        cache, missing_as_empty, lambda context: _find(image, source, context, prefetch)
+    )
 
 
-class _CacheContext(NamedTuple):
-    """Where to keep what is read, and how far to trust what is there already."""
+class _Context(NamedTuple):
+    """Where to keep what is read, how far to trust what is there, and what a denied chunk means."""
 
     cache: Cache | None = None
+    missing_as_empty: bool = False
     since: int = 0
 
-    def view(self, url: str) -> CacheView | None:
+    def store(self, url: str) -> RetryingStore:
+        """The store of an image."""
+        return RetryingStore(url, cache=self._view(url), missing_as_empty=self.missing_as_empty)
+
+    def _view(self, url: str) -> CacheView | None:
         """The part of the cache for an image; None for a local folder, or without a cache."""
-        if self.cache is None or not url.startswith(("http://", "https://")):
+        if self.cache is None or not is_remote(url):
             return None
-        return self.cache.view(lasting_address(url), self.since)
+        address, secret = split_secret(url)
+        return self.cache.view(lasting_address(address) + secret.mark, self.since)
 
 
 def _open_cached(
-    cache: str | Path | Cache | None, opening: Callable[[_CacheContext], Multiscale]
+    cache: str | Path | Cache | None,
+    missing_as_empty: bool,
+    opening: Callable[[_Context], Multiscale],
 ) -> Multiscale:
     """Open an image through a cache; that there is none is never concluded from the cache."""
     chosen, started = find_cache(cache), time.time_ns()
     try:
-        return opening(_CacheContext(chosen))
+        return opening(_Context(chosen, missing_as_empty))
     except (ImageNotFoundError, NotOmeZarrError, MalformedMetadataError):
         if chosen is None:
             raise
-    return opening(_CacheContext(chosen, since=started))
+    return opening(_Context(chosen, missing_as_empty, since=started))
 
 
 def _find(
     image: int | str | Path,
     source: str | Source | None,
-    context: _CacheContext,
+    context: _Context,
     prefetch: Sequence[str] = (),
 ) -> Multiscale:
-    address = str(image).strip()
-    if address.isdecimal() and not isinstance(image, Path):
-        return _open_by_id(int(address), resolve_source(source), context, prefetch)
-    if address.startswith("s3://"):
-        endpoint = resolve_source(source).endpoint
-        return _open_url(f"{endpoint}/{address.removeprefix('s3://')}", context)
-    if "://" in address and not address.startswith(("http://", "https://")):
+    meant = understand(image)
+    if meant.kind == "id":
+        return _open_by_id(int(meant.value), resolve_source(source), context, prefetch)
+    if meant.kind == "key":
+        return _open_address(join(resolve_source(source).endpoint, meant.value), context)
+    if meant.kind == "folder":
+        return _open_address(_whole_path(meant.value), context)
+    return _open_address(meant.value, context)
+
+
+def _whole_path(path: str) -> str:
+    try:
+        return Path(path).expanduser().absolute().as_posix()
+    except RuntimeError:  # ~somebody
         raise NotOmeZarrError(
-            f"{address} cannot be opened: give an IDR id, an https:// or s3:// address, or a "
-            "local folder."
-        )
-    if "://" not in address:
-        address = Path(address).expanduser().absolute().as_posix()
-    elif urlsplit(address).query:
-        raise NotOmeZarrError(
-            f"{address} has a query string (?...), which an image's address cannot have; "
-            "give the part before it."
-        )
-    return _open_url(address, context)
+            f"{path} cannot be opened: there is no such home folder here; give the whole path."
+        ) from None
 
 
 def _open_by_id(
-    image_id: int, source: Source, context: _CacheContext, prefetch: Sequence[str] = ()
+    image_id: int, source: Source, context: _Context, prefetch: Sequence[str] = ()
 ) -> Multiscale:
     """Open an image by its IDR id, trying the keys at which the source may keep it."""
     keys, refusal = source.keys_of(image_id), None
     for key in keys:
         try:
-            return _open_url(source.url(key), context, (2,), image_id, prefetch)
+            looked = _look(source.url(key), context, (2,), prefetch)
+            return looked.image(image_id) or looked.fail()
         except NotOmeZarrError:
             continue
         except AccessDeniedError as error:  # some endpoints say 403 for "no such key"
             refusal = error
     registered = ", ".join(f"{image.id} ({image.title})" for image in IMAGES.values())
     if source.name == "offline":
-        looked = "it knows only these three"
+        looked_for = "it knows only these three"
     else:
-        looked = f"looked for {' and '.join(keys)}" + (", which it denies" if refusal else "")
+        looked_for = f"looked for {' and '.join(keys)}" + (", which it denies" if refusal else "")
     raise ImageNotFoundError(
-        f"Image {image_id} is not at the {source.name} source ({source.endpoint}): {looked}. "
+        f"Image {image_id} is not at the {source.name} source ({source.endpoint}): {looked_for}. "
         f"Registered images: {registered}."
     )
 
 
-def _open_url(
-    url: str,
-    context: _CacheContext,
-    formats: tuple[int, ...] = (3, 2),
-    image_id: int | None = None,
-    prefetch: Sequence[str] = (),
-) -> Multiscale:
-    """Open the image at an address, asking for the metadata of each Zarr format at once.
+class _Looked(NamedTuple):
+    """What was found at an address.
+
+    `attributes` are OME metadata, empty if there are none; `error` is what was wrong with a
+    document, if none is good.
+    """
+
+    store: RetryingStore
+    documents: dict[str, dict[str, Any]]
+    attributes: dict[str, Any]
+    zarr_format: int
+    error: OmeZarrError | None
+    prefetched: dict[str, dict[str, Any]]
+
+    def image(self, image_id: int | None = None) -> Multiscale | None:
+        """The image, if it is one."""
+        if "multiscales" not in self.attributes:
+            return None
+        metadata = read_image(self.attributes, self.zarr_format, self.store.url)
+        return Multiscale(self.store, metadata, image_id, documents=self.prefetched)
+
+    def fail(self, more: str = "") -> NoReturn:
+        """Say that there is no image, and what there is; `more` goes on with this sentence."""
+        url = self.store.url
+        if self.error and not more:
+            raise self.error
+        found = what_else(list(self.documents.values()))
+        raise NotOmeZarrError(f"There is no OME-Zarr image at {url}: it holds {found}{more}.")
+
+
+def _look(
+    url: str, context: _Context, formats: tuple[int, ...] = (3, 2), prefetch: Sequence[str] = ()
+) -> _Looked:
+    """Ask for the metadata of each Zarr format at once; a good document decides.
 
     The keys in `prefetch` are asked for with them; it is no matter if they do not exist.
     """
-    store = RetryingStore(url, cache=context.view(url))
+    store = context.store(url)
     keys = {3: "zarr.json", 2: ".zattrs"}
-    documents, denied = store.read_json([*(keys[number] for number in formats), *prefetch])
+    wanted = [keys[number] for number in formats]
+    documents, errors = store.read_either([*wanted, *prefetch], _is_good)
     known = {key: documents.pop(key) for key in prefetch if key in documents}
-    denied = [key for key in denied if key not in prefetch]
     for number in formats:
-        attributes = ome_attributes(documents.get(keys[number], {}))
-        if "multiscales" in attributes:
-            metadata = read_image(attributes, number, url)
-            return Multiscale(store, metadata, image_id, documents=known)
-    if denied and not documents:
-        raise AccessDeniedError(
-            f"{url} cannot be opened: the endpoint answers 403, which means that it denies access "
-            "or holds no such image. Check the address."
+        if _is_good(document := documents.get(keys[number], {})):
+            return _Looked(store, documents, ome_attributes(document), number, None, known)
+    refused = [errors[key] for key in wanted if key in errors]
+    others = [error for error in refused if not isinstance(error, AccessDeniedError)]
+    error = others[0] if others else None
+    if refused and not others and not documents:
+        error = AccessDeniedError(
+            f"{store.url} cannot be opened: the endpoint answers 403, which means that it denies "
+            "access or holds no such image. Check the address."
         )
-    found = what_else(list(documents.values()))
-    raise NotOmeZarrError(f"There is no OME-Zarr image at {url}: it holds {found}.")
+        error.status = 403
+    return _Looked(store, documents, {}, 0, error, known)
+
+
+def _is_good(document: dict[str, Any]) -> bool:
+    """Whether a document says what is there, in the words of OME-Zarr."""
+    attributes = ome_attributes(document)
+    return any(
+        key in attributes for key in ("multiscales", "plate", "well", "bioformats2raw.layout")
+    )
+
+
+def _open_address(url: str, context: _Context) -> Multiscale:
+    """Open the image at an address, or the one that the address is a part of."""
+    looked = _look(url, context)
+    if image := looked.image():
+        return image
+    if is_collection(looked.attributes):
+        return _open_only_one(url, looked, context)
+    if looked.attributes or (looked.error and not says_not_there(looked.error)):
+        looked.fail()
+    return _open_around(url, looked, context)
+
+
+def _open_only_one(url: str, looked: _Looked, context: _Context) -> Multiscale:
+    """Open the image in a collection, if there is just one."""
+    images = images_of(looked.store, looked.zarr_format)
+    if not images:
+        looked.fail()
+    address, secret = split_secret(url)
+    first = join(address, next(iter(images)))
+    if len(images) > 1:
+        raise NotOmeZarrError(
+            f"There is no single OME-Zarr image at {address}, but a collection of {len(images)}: "
+            f"{in_words(images)}; open one by its address, such as {first}."
+        )
+    print(f"{address} is a collection of one image, {in_words(images)}, which is opened.")
+    inside = _look(secret.put_into(first), context)
+    return inside.image() or inside.fail()
+
+
+def _open_around(url: str, looked: _Looked, context: _Context) -> Multiscale:
+    """Open the image that an address is a part of: of a level, or of a label image."""
+    address, secret = split_secret(url)
+    names: list[str] = []
+    while len(names) < LEVELS_ABOVE and (above := parent(address)):
+        address = above[0]
+        names.insert(0, above[1])
+        around = _look(secret.put_into(address), context)
+        if image := around.image():
+            return _open_part(image, "/".join(names), looked)
+        if around.attributes:
+            looked.fail(f"; {address} above it holds {what_else(list(around.documents.values()))}")
+    looked.fail()
+
+
+def _open_part(image: Multiscale, path: str, looked: _Looked) -> Multiscale:
+    """The image itself for one of its levels; a label image for what lies below ``labels``."""
+    if path in image.paths:
+        print(f"{looked.store.url} is level {path!r} of an image; {image.url} is opened.")
+        return image
+    if path.startswith("labels/"):
+        return image.label(path.removeprefix("labels/"))
+    levels = ", ".join(map(repr, image.paths))
+    looked.fail(f"; {image.url} above it is an image, whose levels are {levels}")

@@ -13,13 +13,10 @@ asks an fsspec file system and adds care:
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
-from urllib.parse import unquote
 
-import aiohttp
 from zarr.abc.buffer import Buffer, BufferPrototype
 from zarr.abc.store import (
     ByteRequest,
@@ -31,19 +28,21 @@ from zarr.abc.store import (
 from zarr.buffer import default_buffer_prototype
 
 from . import _transport
+from ._answers import (
+    IncompleteAnswerError,
+    explain,
+    parse_json,
+    says_not_there,
+    worth_keeping,
+    worth_retrying,
+)
 from ._caching import CacheView
-from ._formatting import one_line
 from ._interrupt import result, submit
+from ._known_keys import Found, KeyLayout, KnownKeys
 from ._requests import join_observers, observers_to_carry
 from ._transport import Answer, is_metadata
-from .errors import (
-    AccessDeniedError,
-    ChunkError,
-    EndpointUnreachableError,
-    MalformedMetadataError,
-    MirrorError,
-    OmeZarrError,
-)
+from .addresses import encoded, is_remote, join, split_secret, tidy_url
+from .errors import AccessDeniedError, ChunkError, OmeZarrError
 
 ATTEMPTS = 4
 """How often one key is asked for before giving up."""
@@ -51,13 +50,13 @@ ATTEMPTS = 4
 FIRST_PAUSE = 0.25
 """Seconds before the second attempt; each later pause is twice as long."""
 
-_RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
+OTHER_FORMAT_SECONDS = 1.0
+"""How long `read_either` waits for other documents once it has a good one."""
+
+GZIP = b"\x1f\x8b"
+"""What anything compressed by gzip begins with."""
 
 Check = Callable[[bytes], str | None]
-
-
-class IncompleteAnswerError(Exception):
-    """An answer arrived whole but holds too few bytes; worth asking again."""
 
 
 class RetryingStore(Store):
@@ -66,11 +65,19 @@ class RetryingStore(Store):
     Parameters
     ----------
     url : str
-        Address of the image: ``https://host/bucket/key`` or a local folder.
+        Address of the image: ``https://host/bucket/key``, encoded, or a local folder. Its query is
+        sent with every key, and never shown.
     check : callable, optional
         Looks at the bytes of every whole chunk and returns what is wrong with them, or None.
     cache : CacheView, optional
         Where to keep what was fetched; nothing is kept if left out.
+    missing_as_empty : bool
+        Whether a chunk that is denied (403) counts as one that was never written.
+
+    Attributes
+    ----------
+    url : str
+        The address without its query, to be shown.
     """
 
     supports_writes = False
@@ -78,18 +85,31 @@ class RetryingStore(Store):
     supports_listing = False
 
     def __init__(
-        self, url: str, check: Check | None = None, cache: CacheView | None = None
+        self,
+        url: str,
+        check: Check | None = None,
+        cache: CacheView | None = None,
+        missing_as_empty: bool = False,
     ) -> None:
         super().__init__(read_only=True)
-        self.url = url.rstrip("/")
+        self.url, self._secret = split_secret(tidy_url(url) if is_remote(url) else url.rstrip("/"))
         self.check = check
         self.cache = cache
+        self.missing_as_empty = missing_as_empty
+        self._gzipped = False
+        self._layout: KeyLayout | None = None
+        self._known = KnownKeys()
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What makes two stores the same; holds no secret."""
+        return self.url, self._secret.mark, str(self.missing_as_empty)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, RetryingStore) and self.url == other.url
+        return isinstance(other, RetryingStore) and self.identity == other.identity
 
     def __hash__(self) -> int:
-        return hash(self.url)
+        return hash(self.identity)
 
     def __repr__(self) -> str:
         return f"RetryingStore({self.url!r})"
@@ -107,11 +127,45 @@ class RetryingStore(Store):
 
     def below(self, path: str) -> RetryingStore:
         """The store of a folder below this one, such as ``labels/0``."""
-        return RetryingStore(f"{self.url}/{path}", cache=self.cache and self.cache.below(path))
+        url = self._secret.put_into(self.address(path))
+        cache = self.cache and self.cache.below(encoded(path))
+        return RetryingStore(url, cache=cache, missing_as_empty=self.missing_as_empty)
 
-    def checking(self, check: Check) -> RetryingStore:
-        """The same store, which also checks every whole chunk."""
-        return RetryingStore(self.url, check, self.cache)
+    def of_array(
+        self, path: str, check: Check | None, gzipped: bool = False, says_layout: bool = True
+    ) -> RetryingStore:
+        """The same store, which knows what to expect of the chunks of one array.
+
+        Parameters
+        ----------
+        path : str
+            Path of the array.
+        check : callable or None
+            Looks at every whole chunk.
+        gzipped : bool
+            Whether its chunks are compressed by gzip.
+        says_layout : bool
+            Whether its metadata say how chunks are named; if not, that is found out.
+        """
+        store = RetryingStore(
+            self._secret.put_into(self.url), check, self.cache, self.missing_as_empty
+        )
+        store._gzipped, store._known = gzipped, self._known
+        if not says_layout:
+            store._layout = self._known.layouts.setdefault(path, KeyLayout(path))
+        return store
+
+    def address(self, key: str = "") -> str:
+        """The address of a key, as it may be shown."""
+        return join(self.url, key)
+
+    def name(self, key: str) -> str:
+        """How the store calls a chunk: the key, unless its array names chunks otherwise."""
+        return self._layout.name(key) if self._layout else key
+
+    def warn_if_nothing_found(self) -> None:
+        """Say once, after a read, that no chunk of the image was there."""
+        self._known.warn_if_nothing_found(self.url)
 
     async def get(
         self,
@@ -130,27 +184,53 @@ class RetryingStore(Store):
         ChunkError
             A chunk could not be fetched whole in several attempts.
         """
-        answer = await self._fetch(key, byte_range)
+        answer = (
+            await self._fetch(key, byte_range)
+            if is_metadata(key)
+            else (await self._fetch_chunk(key, byte_range))
+        )
         if answer is None:
             return None
         return (prototype or default_buffer_prototype()).buffer.from_bytes(answer.data)
+
+    async def _fetch_chunk(self, key: str, byte_range: ByteRequest | None) -> Answer | None:
+        """Fetch a chunk by the name that it has, and note whether it is there."""
+
+        async def fetch(name: str) -> Found:
+            try:
+                return await self._fetch(name, byte_range)
+            except OmeZarrError as error:
+                if says_not_there(error):
+                    return error
+                raise
+
+        found = await (self._layout.find(fetch, key) if self._layout else fetch(key))
+        if isinstance(found, OmeZarrError) and not (found.status == 403 and self.missing_as_empty):
+            raise found
+        if isinstance(found, Answer):
+            self._known.found = True
+            return found
+        self._known.sought = self._known.sought or key
+        return None
 
     async def _fetch(self, key: str, byte_range: ByteRequest | None = None) -> Answer | None:
         """Take a key from the cache, if there is one and it has the key; else ask for it."""
         if self.cache is None:
             return await self._ask(key, byte_range)
-        kept = await self.cache.find(key, byte_range)
+        kept = await self.cache.find(encoded(key), byte_range)
         if kept:
             answer = None if kept.data is None else Answer(kept.data, kept.etag)
             if self.cache.trusts(kept):
                 return answer
-            if answer and await _transport.has_etag(f"{self.url}/{key}", kept.etag):
-                await self.cache.keep(key, byte_range, answer.etag, answer.data)  # confirmed
+            if answer and await _transport.has_etag(self._path(key), kept.etag):
+                await self.cache.keep(
+                    encoded(key), byte_range, answer.etag, answer.data
+                )  # confirmed
                 return answer
         answer = await self._ask(key, byte_range)
-        if _worth_keeping(key, byte_range, answer):
-            data, etag = answer if answer else (None, "")
-            changed = await self.cache.keep(key, byte_range, etag, data)
+        if worth_keeping(key, byte_range, answer):
+            data, etag = answer[:2] if answer else (None, "")
+            changed = await self.cache.keep(encoded(key), byte_range, etag, data)
             if changed and byte_range and not kept:  # the index of the shard may be the old one
                 raise ChunkError(
                     f"{key} of {self.url} has changed since parts of it were put into the cache; "
@@ -161,7 +241,7 @@ class RetryingStore(Store):
     def forget(self, key: str) -> None:
         """Drop a key from the cache, because what is kept of it cannot be decoded."""
         if self.cache:
-            self.cache.drop(key)
+            self.cache.drop(encoded(self.name(key)))
 
     async def _ask(self, key: str, byte_range: ByteRequest | None = None) -> Answer | None:
         """Ask for a key up to `ATTEMPTS` times, pausing longer each time."""
@@ -174,14 +254,18 @@ class RetryingStore(Store):
                 error = caught
             # Raised here, outside the except: an error that trails the client's own behind it
             # cannot be sent from one process to another.
-            if attempt == ATTEMPTS or not _worth_retrying(error):
+            if attempt == ATTEMPTS or not worth_retrying(error):
                 _keep_asyncio_quiet()
-                raise self._explain(key, error, attempt)
+                raise explain(error, key, self.url, attempt)
             await asyncio.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
         raise AssertionError("unreachable")  # pragma: no cover
 
+    def _path(self, key: str) -> str:
+        """What to ask for: the address of a key, with all that is not shown."""
+        return self._secret.put_into(self.address(key))
+
     async def _fetch_once(self, key: str, byte_range: ByteRequest | None, retry: bool) -> Answer:
-        path = f"{self.url}/{key}" if key else self.url
+        path = self._path(key)
         if isinstance(byte_range, RangeByteRequest):
             start, end = byte_range.start, byte_range.end
             answer = await _transport.read(path, start, end, retry)
@@ -196,40 +280,24 @@ class RetryingStore(Store):
         answer = await _transport.read(path, None, None, retry)
         if isinstance(byte_range, OffsetByteRequest):
             return answer._replace(data=answer.data[byte_range.offset :])
+        if answer.sent and self._gzipped and not answer.data.startswith(GZIP):
+            answer = answer._replace(data=answer.sent)  # the server took the codec for an encoding
         problem = self.check(answer.data) if self.check and not is_metadata(key) else None
         if problem:
             raise IncompleteAnswerError(problem)
         return answer
 
-    def _explain(self, key: str, error: Exception, attempts: int) -> OmeZarrError:
-        """One sentence for a request that failed for good."""
-        where = f"{self.url}/{key}"
-        if sentence := _mirror_says(error):
-            return MirrorError(sentence)
-        if _status(error) in (401, 403) or isinstance(error, PermissionError):
-            what = "Metadata" if is_metadata(key) else "Chunk"
-            return AccessDeniedError(
-                f"{what} {key} of {self.url} cannot be read: {_reason(error)}, which denies "
-                "access. Check the address, or ask whoever keeps the image whether it is public."
-            )
-        tried = f"after {attempts} attempts" if attempts > 1 else "at the first attempt"
-        if is_metadata(key):
-            return EndpointUnreachableError(
-                f"{where} could not be read {tried}: {_reason(error)}. Check the address and the "
-                'network, or work on with choose_source("offline").'
-            )
-        return ChunkError(
-            f"Chunk {key} of {self.url} could not be fetched {tried}: {_reason(error)}. "
-            "Run the cell again; if it fails again, try another source with choose_source(...)."
-        )
-
-    def read_json(self, keys: Iterable[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    def read_json(
+        self, keys: Iterable[str], optional: bool = False
+    ) -> tuple[dict[str, dict[str, Any]], list[str]]:
         """Fetch several metadata documents at once.
 
         Parameters
         ----------
         keys : iterable of str
             Such as ``["0/.zarray", "1/.zarray"]``.
+        optional : bool
+            Whether a refusal, such as 400, or a web page means that there is no such document.
 
         Returns
         -------
@@ -246,20 +314,75 @@ class RetryingStore(Store):
         EndpointUnreachableError
             No usable answer for one of the keys.
         """
-        keys = list(keys)
-        answers = result(submit(self._fetch_all(keys)))
-        documents, denied = {}, []
-        for key, answer in zip(keys, answers, strict=True):
-            if isinstance(answer, AccessDeniedError):
-                denied.append(key)
-            elif isinstance(answer, BaseException):
-                raise answer
-            elif answer is not None:
-                documents[key] = _parse_json(answer.data, f"{self.url}/{key}")
+        documents, errors = self.read_either(keys)
+        denied = [key for key, error in errors.items() if isinstance(error, AccessDeniedError)]
+        for key, error in errors.items():
+            if key not in denied and not (optional and says_not_there(error)):
+                raise error
         return documents, denied
 
-    async def _fetch_all(self, keys: list[str]) -> list[Answer | BaseException | None]:
-        return await asyncio.gather(*map(self._fetch, keys), return_exceptions=True)
+    def read_either(
+        self, keys: Iterable[str], good: Callable[[dict[str, Any]], bool] = lambda document: False
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, OmeZarrError]]:
+        """Fetch several metadata documents at once, and raise no error.
+
+        Parameters
+        ----------
+        keys : iterable of str
+            Such as ``[".zattrs", "zarr.json"]``.
+        good : callable, optional
+            Whether a document says enough. Once there is such a document, the others are waited
+            for no longer than `OTHER_FORMAT_SECONDS`.
+
+        Returns
+        -------
+        documents : dict of str to dict
+            The documents that exist.
+        errors : dict of str to OmeZarrError
+            What went wrong with others.
+        """
+        keys = list(keys)
+        found = result(submit(self._fetch_either(keys, good)))
+        documents = {key: found[key] for key in keys if isinstance(found.get(key), dict)}
+        errors = {key: found[key] for key in keys if isinstance(found.get(key), OmeZarrError)}
+        return documents, errors
+
+    async def _fetch_either(
+        self, keys: list[str], good: Callable[[dict[str, Any]], bool]
+    ) -> dict[str, Any]:
+        tasks = {asyncio.ensure_future(self._document(key)): key for key in keys}
+        pending, answers, seconds = set(tasks), {}, None
+        try:
+            while pending:
+                done, pending = await asyncio.wait(
+                    pending, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not done:
+                    break
+                for task in done:
+                    answers[tasks[task]] = answer = task.result()
+                    if isinstance(answer, dict) and good(answer):
+                        seconds = OTHER_FORMAT_SECONDS
+        finally:
+            for task in pending:
+                task.cancel()
+        return answers
+
+    async def _document(self, key: str) -> dict[str, Any] | OmeZarrError | None:
+        """A metadata document, what is wrong with it, or None where there is none."""
+        try:
+            answer = await self._fetch(key)
+            return None if answer is None else parse_json(answer.data, self.address(key))
+        except OmeZarrError as error:
+            return error
+
+    def read_text(self, key: str) -> str:
+        """A document that is no JSON, such as one of XML; empty if it cannot be had."""
+        try:
+            answer = result(submit(self._fetch(key)))
+        except OmeZarrError:
+            return ""
+        return "" if answer is None else answer.data.decode("utf-8", "replace")
 
     # What follows completes Zarr's store interface: this one reads single keys, nothing else.
 
@@ -306,63 +429,3 @@ def _keep_asyncio_quiet() -> None:
     task = asyncio.current_task()
     if task:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-
-def _worth_keeping(key: str, byte_range: ByteRequest | None, answer: Answer | None) -> bool:
-    """Whether an answer may go into a cache."""
-    if answer is None:
-        return True  # also a second run need not ask for what is not there
-    if byte_range and not answer.etag:
-        return False  # parts of two versions could not be told apart
-    try:
-        return not is_metadata(key) or _parse_json(answer.data, key) is not None
-    except MalformedMetadataError:  # a login page, say
-        return False
-
-
-def _status(error: Exception) -> int | None:
-    return error.status if isinstance(error, aiohttp.ClientResponseError) else None
-
-
-def _mirror_says(error: Exception) -> str:
-    """The sentence of a mirror that cannot give what was asked for, or nothing."""
-    if not isinstance(error, aiohttp.ClientResponseError) or error.status != 410:
-        return ""
-    headers: Any = error.headers or {}
-    return unquote(headers.get("x-mirror-error", ""))
-
-
-def _worth_retrying(error: Exception) -> bool:
-    if isinstance(error, aiohttp.ClientResponseError):
-        return error.status in _RETRY_STATUS
-    if isinstance(error, aiohttp.InvalidURL | PermissionError):
-        return False
-    return isinstance(error, aiohttp.ClientError | OSError | IncompleteAnswerError)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientResponseError):
-        return f"the endpoint answers {error.status} ({' '.join(error.message.split())})"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection to {error.host}:{error.port}"
-    if isinstance(error, aiohttp.ClientError | ConnectionError):
-        return f"the connection was lost ({type(error).__name__})"
-    return one_line(error)
-
-
-def _parse_json(data: bytes, where: str) -> dict[str, Any]:
-    try:
-        document = json.loads(data)
-    except ValueError as error:
-        raise MalformedMetadataError(
-            f"The metadata at {where} are not valid JSON ({error}); a login page or a broken "
-            "upload looks like this: open the address in a browser to see."
-        ) from None
-    if not isinstance(document, dict):
-        raise MalformedMetadataError(
-            f"The metadata at {where} should be a JSON object but are a "
-            f"{type(document).__name__}; open the address in a browser to see."
-        )
-    return document

@@ -57,8 +57,8 @@ class StoredArray:
         self.chunks: tuple[int, ...] = array.chunks
         self.dtype: np.dtype[Any] = array.dtype
         self.ndim: int = array.ndim
-        self.address = str(array.store_path)
         self._store = cast(RetryingStore, array.store_path.store)
+        self.address = self._store.address(array.path)
         self._root = str(self._store)
 
     @property
@@ -81,7 +81,8 @@ class StoredArray:
 
     def __dask_tokenize__(self) -> tuple[str, ...]:
         """What Dask names tasks after: without it, the same task would be another in a meter."""
-        return ("StoredArray", self.address, str(self.shape), str(self.dtype))
+        shape, dtype = str(self.shape), str(self.dtype)
+        return ("StoredArray", *self._store.identity, self.address, shape, dtype)
 
     def __getitem__(self, selection: Any) -> np.ndarray:
         """Read a part: integers, slices, an ellipsis, lists or masks, as Zarr takes them.
@@ -93,7 +94,9 @@ class StoredArray:
         AccessDeniedError
             The endpoint denies access to a chunk.
         """
-        return self._result(selection, self._submit(selection))
+        pixels = self._result(selection, self._submit(selection))
+        self._store.warn_if_nothing_found()
+        return pixels
 
     def _submit(self, selection: Any) -> Future[Any]:
         """Start to read a selection, and return at once."""
@@ -149,11 +152,13 @@ class StoredArray:
             As for indexing.
         """
         try:
-            return result(submit(self._read_rows(chunks)))
+            pixels = result(submit(self._read_rows(chunks)))
         except OmeZarrError as error:  # names the chunk that could not be fetched
             raise error.with_traceback(None) from None
         except Exception:  # a decoder failed: read one by one, which names the chunk
             return [self[self._part(chunk, self.chunks)] for chunk in chunks]
+        self._store.warn_if_nothing_found()
+        return pixels
 
     async def _read_rows(self, chunks: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
         """Read chunks, those that lie in a row by one call of Zarr."""
@@ -199,6 +204,7 @@ class StoredArray:
         finally:  # an error, or an interrupt
             for _, future in begun:
                 future.cancel()
+        self._store.warn_if_nothing_found()
         return pixels
 
     def _slabs(self) -> Iterator[tuple[slice, ...]]:
@@ -231,7 +237,7 @@ class StoredArray:
                 return error.with_traceback(None)
             except Exception as error:
                 return ChunkError(
-                    f"Chunk {key} of {self._root} cannot be decoded "
+                    f"Chunk {self._store.name(key)} of {self._root} cannot be decoded "
                     f"({one_line(error)}); the stored chunk is damaged. Leave it out of the "
                     "selection, or try another source with choose_source(...)."
                 )
@@ -277,11 +283,13 @@ def open_array(store: RetryingStore, path: str, document: dict[str, Any]) -> Sto
     MalformedMetadataError
         The document does not describe an array that can be read.
     """
-    where = f"{store.url}/{path}".rstrip("/")
+    where = store.address(path)
     try:
+        says_layout = document["zarr_format"] != 2 or bool(document.get("dimension_separator"))
         document = tidy_array_document(document)
-        if outer_codec(document) == "blosc":
-            store = store.checking(blosc_problem)
+        codec = outer_codec(document)
+        check = blosc_problem if codec == "blosc" else None
+        store = store.of_array(path, check, codec == "gzip", says_layout)
         if 0 in chunk_shape(document):
             raise ValueError("a chunk size of 0")
         array = zarr.Array.from_dict(StorePath(store, path), document)

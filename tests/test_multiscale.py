@@ -276,19 +276,13 @@ def test_an_s3_address_is_looked_for_at_the_source_in_use(offline):
     assert open_multiscale(f"s3://idr/{BLASTOCYST_V04}").url == f"{offline}/idr/{BLASTOCYST_V04}"
 
 
-@pytest.mark.parametrize("address", ["ftp://somewhere/a.zarr", "gs://a/b.zarr", "file:///a.zarr"])
+@pytest.mark.parametrize("address", ["ftp://somewhere/a.zarr", "gs://a/b.zarr", "azure://a.zarr"])
 def test_an_address_of_another_kind(address):
     with pytest.raises(NotOmeZarrError, match=r"give an IDR id, an https:// or s3:// address, or"):
         open_multiscale(address)
 
 
-def test_an_address_with_a_query(served):
-    with pytest.raises(NotOmeZarrError, match="query string"):
-        open_multiscale(f"{served.endpoint}/a.zarr?token=1")
-    assert served.asked == []
-
-
-@pytest.mark.parametrize("address", ["no/such/folder.zarr", "", "2.5", "six"])
+@pytest.mark.parametrize("address", ["no/such/folder.zarr", "six"])
 def test_a_folder_that_is_not_there(address, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(NotOmeZarrError, match=r"neither \.zattrs nor zarr\.json; check"):

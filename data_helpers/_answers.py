@@ -1,0 +1,160 @@
+"""What a failed request means, and the words for it; the store decides what follows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import unquote
+
+import aiohttp
+from zarr.abc.store import ByteRequest
+
+from ._formatting import one_line
+from ._transport import Answer, is_metadata
+from .addresses import join
+from .errors import (
+    AccessDeniedError,
+    ChunkError,
+    EndpointUnreachableError,
+    MalformedMetadataError,
+    MirrorError,
+    OmeZarrError,
+)
+
+RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
+
+NOT_THERE_STATUS = {200, 400, 401, 403, 405, 410}
+"""How servers say, besides 404, that they do not hold an optional document; 200 is a web page."""
+
+WHY_DENIED = (
+    "Either the chunk was never written, and the server does not say so because it denies listing: "
+    "then open_multiscale(..., missing_as_empty=True) reads it as empty. Or the bucket is private: "
+    "then ask whoever keeps it for access. Check the address, too."
+)
+"""The two usual reasons for 403 where a chunk is asked for, and what to do."""
+
+
+class IncompleteAnswerError(Exception):
+    """An answer arrived whole but holds too few bytes; worth asking again."""
+
+
+def says_not_there(error: object) -> bool:
+    """Whether an error may just as well mean that there is no such document."""
+    if not isinstance(error, OmeZarrError) or isinstance(error, MirrorError):
+        return False  # a mirror knows what it does not hold
+    return error.status in NOT_THERE_STATUS
+
+
+def _status_of(error: Exception) -> int | None:
+    """Status of the answer, if there was one."""
+    return error.status if isinstance(error, aiohttp.ClientResponseError) else None
+
+
+def _mirror_says(error: Exception) -> str:
+    """The sentence of a mirror that cannot give what was asked for, or nothing."""
+    if not isinstance(error, aiohttp.ClientResponseError) or error.status != 410:
+        return ""
+    headers: Any = error.headers or {}
+    return unquote(headers.get("x-mirror-error", ""))
+
+
+def worth_retrying(error: Exception) -> bool:
+    """Whether the same request may succeed a moment later."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.status in RETRY_STATUS
+    if isinstance(error, aiohttp.InvalidURL | PermissionError):
+        return False
+    return isinstance(error, aiohttp.ClientError | OSError | IncompleteAnswerError)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in a few words without the address."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"the endpoint answers {error.status} ({' '.join(error.message.split())})"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no connection to {error.host}:{error.port}"
+    if isinstance(error, aiohttp.InvalidURL):  # its text holds the address, query and all
+        return "the address, or one that it leads to, is not valid"
+    if isinstance(error, aiohttp.ClientError | ConnectionError):
+        return f"the connection was lost ({type(error).__name__})"
+    return one_line(error)
+
+
+def explain(error: Exception, key: str, url: str, attempts: int) -> OmeZarrError:
+    """One sentence for a request that failed for good.
+
+    Parameters
+    ----------
+    error : Exception
+        What the client said.
+    key, url : str
+        What was asked for, and the address of the image, as it may be shown.
+    attempts : int
+        How often it was asked for.
+    """
+    explained = _explain(error, key, url, attempts)
+    explained.status = _status_of(error)
+    return explained
+
+
+def _explain(error: Exception, key: str, url: str, attempts: int) -> OmeZarrError:
+    status, reason = _status_of(error), _reason(error)
+    if sentence := _mirror_says(error):
+        return MirrorError(sentence)
+    if status in (401, 403) or isinstance(error, PermissionError):
+        what = "Metadata" if is_metadata(key) else "Chunk"
+        denied = f"{what} {key} of {url} cannot be read: {reason}, which denies access."
+        if status == 403 and not is_metadata(key):
+            return AccessDeniedError(f"{denied} {WHY_DENIED}")
+        return AccessDeniedError(
+            f"{denied} Check the address, or ask whoever keeps the image whether it is public."
+        )
+    tried = f"after {attempts} attempts" if attempts > 1 else "at the first attempt"
+    if is_metadata(key):
+        return EndpointUnreachableError(
+            f"{join(url, key)} could not be read {tried}: {reason}. Check the address and the "
+            'network, or work on with choose_source("offline").'
+        )
+    return ChunkError(
+        f"Chunk {key} of {url} could not be fetched {tried}: {reason}. "
+        "Run the cell again; if it fails again, try another source with choose_source(...)."
+    )
+
+
+def worth_keeping(key: str, byte_range: ByteRequest | None, answer: Answer | None) -> bool:
+    """Whether an answer may go into a cache."""
+    if answer is None:
+        return True  # also a second run need not ask for what is not there
+    if byte_range and not answer.etag:
+        return False  # parts of two versions could not be told apart
+    try:
+        return not is_metadata(key) or parse_json(answer.data, key) is not None
+    except MalformedMetadataError:  # a login page, say
+        return False
+
+
+def parse_json(data: bytes, where: str) -> dict[str, Any]:
+    """The JSON object that a metadata document holds.
+
+    Raises
+    ------
+    MalformedMetadataError
+        It is no JSON, or no object; its status is 200 for a web page.
+    """
+    try:
+        document = json.loads(data)
+    except ValueError as error:
+        malformed = MalformedMetadataError(
+            f"The metadata at {where} are not valid JSON ({error}); a login page or a broken "
+            "upload looks like this: open the address in a browser to see."
+        )
+        malformed.status = 200 if data.lstrip().startswith(b"<") else None
+        raise malformed from None
+    if not isinstance(document, dict):
+        raise MalformedMetadataError(
+            f"The metadata at {where} should be a JSON object but are a "
+            f"{type(document).__name__}; open the address in a browser to see."
+        )
+    return document

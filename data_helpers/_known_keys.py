@@ -1,0 +1,133 @@
+"""What reading an image has shown about the keys of its chunks.
+
+Zarr v2 names a chunk "0.0.1" unless ``dimension_separator`` in the metadata says "0/0/1". Some
+programs wrote the second form without saying so. `KeyLayout` finds out which of them it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import warnings
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ._transport import Answer
+from .errors import OmeZarrError, OmeZarrWarning
+
+Found = Answer | OmeZarrError | None
+"""What became of a key: it is there, it was refused, or there is no such key."""
+
+Fetch = Callable[[str], Awaitable[Found]]
+
+
+class KeyLayout:
+    """How an array names its chunks, where its metadata do not say.
+
+    The names that Zarr asks for, with dots, are tried first. Where such a chunk is missing, it is
+    asked for with slashes, too. Both goes on only until the first chunk is found, under either
+    name: all chunks of the array are named alike.
+
+    Parameters
+    ----------
+    path : str
+        Path of the array below the image.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.nested: bool | None = None
+        self._first_try: asyncio.Future[None] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_first_try": None}
+
+    def nested_key(self, key: str) -> str:
+        """The key with slashes: "0/0/0/1" for "0/0.0.1"."""
+        start = len(self.path) + 1 if self.path else 0
+        return key[:start] + key[start:].replace(".", "/")
+
+    def name(self, key: str) -> str:
+        """The name of a chunk in the store, as far as is known."""
+        return self.nested_key(key) if self.nested else key
+
+    async def find(self, fetch: Fetch, key: str) -> Found:
+        """Fetch a chunk by whichever name it has."""
+        if self.nested:
+            return await fetch(self.nested_key(key))
+        found = await fetch(key)
+        if isinstance(found, Answer):
+            self._settle(nested=False)
+            return found
+        if self.nested is None:
+            await self._wait_for_first_try()
+        if self.nested is False:
+            return found
+        other = await self._try_nested(fetch, key)
+        if isinstance(other, Answer):
+            self._settle(nested=True)
+            return other
+        return found or other  # a refusal counts more than "no such key"
+
+    def _settle(self, nested: bool) -> None:
+        if self.nested is None:
+            self.nested = nested
+
+    async def _wait_for_first_try(self) -> None:
+        """Many chunks are asked for at once: the first one that is missing tries for all."""
+        trying = self._first_try
+        if trying and trying.get_loop() is asyncio.get_running_loop():
+            await asyncio.wait([trying])
+
+    async def _try_nested(self, fetch: Fetch, key: str) -> Found:
+        if self._first_try:
+            return await fetch(self.nested_key(key))
+        self._first_try = asyncio.get_running_loop().create_future()
+        try:
+            other = await fetch(self.nested_key(key))
+            if isinstance(other, Answer):
+                self._settle(nested=True)
+            return other
+        finally:
+            self._first_try.set_result(None)
+
+
+class KnownKeys:
+    """What is known about the chunks of one image; all of its arrays share it.
+
+    Attributes
+    ----------
+    layouts : dict of str to KeyLayout
+        By path, for arrays whose metadata do not say how chunks are named.
+    found : bool
+        Whether any chunk that was asked for exists.
+    sought : str
+        A chunk that was asked for and does not exist.
+    """
+
+    def __init__(self) -> None:
+        self.layouts: dict[str, KeyLayout] = {}
+        self.found = False
+        self.sought = ""
+        self._warned = False
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+    def warn_if_nothing_found(self, where: str) -> None:
+        """Say once, after a read, that no chunk of the image was there."""
+        with self._lock:
+            if self.found or not self.sought or self._warned:
+                return
+            self._warned = True
+        warnings.warn(
+            f"No chunk of {where} that was asked for exists (such as {self.sought}), so all pixels "
+            "read so far are the fill value. That is right for a part that was never written; "
+            "otherwise the upload is incomplete, or its chunks have other names.",
+            OmeZarrWarning,
+            stacklevel=3,
+        )
