@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ._transport import Answer
@@ -103,31 +104,55 @@ class KnownKeys:
         Whether any chunk that was asked for exists.
     sought : str
         A chunk that was asked for and does not exist.
+    sparse : bool
+        Whether it is no wonder if no chunk exists.
     """
 
     def __init__(self) -> None:
         self.layouts: dict[str, KeyLayout] = {}
         self.found = False
         self.sought = ""
+        self.sparse = False
         self._warned = False
+        self._readers = 0
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+        return {**self.__dict__, "_lock": None, "_readers": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
 
-    def warn_if_nothing_found(self, where: str) -> None:
-        """Say once, after a read, that no chunk of the image was there."""
+    @contextmanager
+    def reading(self, where: str) -> Iterator[None]:
+        """Read chunks in the block; where none of the image was there, say so at the end, once.
+
+        A read of a few chunks is enough for it, as a picture of one plane may be one chunk. While
+        other threads still read, the last of them says it. Where the rest of the image exists,
+        this is more than needed, but true: it says "so far".
+        """
         with self._lock:
-            if self.found or not self.sought or self._warned:
-                return
+            self._readers += 1
+        try:
+            yield
+        except BaseException:
+            self._ends()
+            raise
+        if self._ends():
+            warnings.warn(
+                f"No chunk of {where} that was asked for exists (such as {self.sought}), so all "
+                "pixels read so far are the fill value. That is right for a part that was never "
+                "written; otherwise the upload is incomplete, or its chunks have other names.",
+                OmeZarrWarning,
+                stacklevel=4,
+            )
+
+    def _ends(self) -> bool:
+        """A read has ended: whether to say now that nothing was found."""
+        with self._lock:
+            self._readers -= 1
+            nothing = bool(self.sought) and not (self.found or self.sparse or self._warned)
+            if self._readers or not nothing:
+                return False
             self._warned = True
-        warnings.warn(
-            f"No chunk of {where} that was asked for exists (such as {self.sought}), so all pixels "
-            "read so far are the fill value. That is right for a part that was never written; "
-            "otherwise the upload is incomplete, or its chunks have other names.",
-            OmeZarrWarning,
-            stacklevel=3,
-        )
+            return True

@@ -182,6 +182,8 @@ def _text_of(pasted: object) -> str:
     if not number and not isinstance(pasted, str | os.PathLike):
         shown = "" if pasted is None else f" ({' '.join(repr(pasted).split())[:60]})"
         raise NotOmeZarrError(f"{type(pasted).__name__}{shown} is not an image: {GIVE}.")
+    if isinstance(pasted, os.PathLike):
+        return str(pasted)
     text = str(pasted).strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":  # "copy as path" adds quotes
         text = text[1:-1].strip()

@@ -169,15 +169,20 @@ def _open_by_id(
     image_id: int, source: Source, context: _Context, prefetch: Sequence[str] = ()
 ) -> Multiscale:
     """Open an image by its IDR id, trying the keys at which the source may keep it."""
-    keys, refusal = source.keys_of(image_id), None
+    keys = source.keys_of(image_id)
+    refusal: OmeZarrError | None = None
     for key in keys:
         try:
             looked = _look(source.url(key), context, (2,), prefetch)
             return looked.image(image_id) or looked.fail()
         except NotOmeZarrError:
             continue
-        except AccessDeniedError as error:  # some endpoints say 403 for "no such key"
+        except OmeZarrError as error:  # some endpoints say 403 for "no such key"
+            if not says_not_there(error):
+                raise
             refusal = error
+    if refusal and not isinstance(refusal, AccessDeniedError):
+        raise refusal
     registered = ", ".join(f"{image.id} ({image.title})" for image in IMAGES.values())
     if source.name == "offline":
         looked_for = "it knows only these three"
@@ -305,5 +310,9 @@ def _open_part(image: Multiscale, path: str, looked: _Looked) -> Multiscale:
         return image
     if path.startswith("labels/"):
         return image.label(path.removeprefix("labels/"))
+    if path == "labels" and image.labels:
+        names = ", ".join(map(repr, image.labels))
+        one = join(looked.store.url, image.labels[0])
+        looked.fail(f"; open the image at {image.url}, or one of its labels {names}, such as {one}")
     levels = ", ".join(map(repr, image.paths))
     looked.fail(f"; {image.url} above it is an image, whose levels are {levels}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ._doors import open_door
+from .addresses import tidy_url
 from .errors import EndpointUnreachableError, OmeZarrError
 
 BUCKET = "idr"
@@ -237,7 +238,7 @@ def find_source(name_or_endpoint: str) -> Source:
     """Like `choose_source`, without making the source the current one."""
     name = str(name_or_endpoint).strip()
     if name.lower().startswith(("http://", "https://")):
-        return Source("endpoint", name.rstrip("/"))
+        return Source("endpoint", tidy_url(name))
     if _is_folder(name):
         return _mirror_source(name)
     name = name.lower()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from zarr.abc.buffer import Buffer, BufferPrototype
@@ -31,12 +32,12 @@ from . import _transport
 from ._answers import (
     IncompleteAnswerError,
     explain,
-    parse_json,
     says_not_there,
     worth_keeping,
     worth_retrying,
 )
 from ._caching import CacheView
+from ._documents import fetch_documents
 from ._interrupt import result, submit
 from ._known_keys import Found, KeyLayout, KnownKeys
 from ._requests import join_observers, observers_to_carry
@@ -49,9 +50,6 @@ ATTEMPTS = 4
 
 FIRST_PAUSE = 0.25
 """Seconds before the second attempt; each later pause is twice as long."""
-
-OTHER_FORMAT_SECONDS = 1.0
-"""How long `read_either` waits for other documents once it has a good one."""
 
 GZIP = b"\x1f\x8b"
 """What anything compressed by gzip begins with."""
@@ -129,7 +127,9 @@ class RetryingStore(Store):
         """The store of a folder below this one, such as ``labels/0``."""
         url = self._secret.put_into(self.address(path))
         cache = self.cache and self.cache.below(encoded(path))
-        return RetryingStore(url, cache=cache, missing_as_empty=self.missing_as_empty)
+        store = RetryingStore(url, cache=cache, missing_as_empty=self.missing_as_empty)
+        store._known.sparse = True  # background is often not written, as in labels
+        return store
 
     def of_array(
         self, path: str, check: Check | None, gzipped: bool = False, says_layout: bool = True
@@ -163,9 +163,9 @@ class RetryingStore(Store):
         """How the store calls a chunk: the key, unless its array names chunks otherwise."""
         return self._layout.name(key) if self._layout else key
 
-    def warn_if_nothing_found(self) -> None:
-        """Say once, after a read, that no chunk of the image was there."""
-        self._known.warn_if_nothing_found(self.url)
+    def reading(self) -> AbstractContextManager[None]:
+        """Read chunks in the block; where none of the image was there, say so at the end, once."""
+        return self._known.reading(self.url)
 
     async def get(
         self,
@@ -332,7 +332,7 @@ class RetryingStore(Store):
             Such as ``[".zattrs", "zarr.json"]``.
         good : callable, optional
             Whether a document says enough. Once there is such a document, the others are waited
-            for no longer than `OTHER_FORMAT_SECONDS`.
+            for no longer than a second.
 
         Returns
         -------
@@ -342,39 +342,16 @@ class RetryingStore(Store):
             What went wrong with others.
         """
         keys = list(keys)
-        found = result(submit(self._fetch_either(keys, good)))
-        documents = {key: found[key] for key in keys if isinstance(found.get(key), dict)}
-        errors = {key: found[key] for key in keys if isinstance(found.get(key), OmeZarrError)}
+        found = result(submit(fetch_documents(self._fetch, self.url, keys, good)))
+        documents: dict[str, dict[str, Any]] = {}
+        errors: dict[str, OmeZarrError] = {}
+        for key in keys:
+            answer = found.get(key)
+            if isinstance(answer, OmeZarrError):
+                errors[key] = answer
+            elif answer is not None:
+                documents[key] = answer
         return documents, errors
-
-    async def _fetch_either(
-        self, keys: list[str], good: Callable[[dict[str, Any]], bool]
-    ) -> dict[str, Any]:
-        tasks = {asyncio.ensure_future(self._document(key)): key for key in keys}
-        pending, answers, seconds = set(tasks), {}, None
-        try:
-            while pending:
-                done, pending = await asyncio.wait(
-                    pending, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-                )
-                if not done:
-                    break
-                for task in done:
-                    answers[tasks[task]] = answer = task.result()
-                    if isinstance(answer, dict) and good(answer):
-                        seconds = OTHER_FORMAT_SECONDS
-        finally:
-            for task in pending:
-                task.cancel()
-        return answers
-
-    async def _document(self, key: str) -> dict[str, Any] | OmeZarrError | None:
-        """A metadata document, what is wrong with it, or None where there is none."""
-        try:
-            answer = await self._fetch(key)
-            return None if answer is None else parse_json(answer.data, self.address(key))
-        except OmeZarrError as error:
-            return error
 
     def read_text(self, key: str) -> str:
         """A document that is no JSON, such as one of XML; empty if it cannot be had."""

@@ -94,9 +94,8 @@ class StoredArray:
         AccessDeniedError
             The endpoint denies access to a chunk.
         """
-        pixels = self._result(selection, self._submit(selection))
-        self._store.warn_if_nothing_found()
-        return pixels
+        with self._store.reading():
+            return self._result(selection, self._submit(selection))
 
     def _submit(self, selection: Any) -> Future[Any]:
         """Start to read a selection, and return at once."""
@@ -152,13 +151,12 @@ class StoredArray:
             As for indexing.
         """
         try:
-            pixels = result(submit(self._read_rows(chunks)))
+            with self._store.reading():
+                return result(submit(self._read_rows(chunks)))
         except OmeZarrError as error:  # names the chunk that could not be fetched
             raise error.with_traceback(None) from None
         except Exception:  # a decoder failed: read one by one, which names the chunk
             return [self[self._part(chunk, self.chunks)] for chunk in chunks]
-        self._store.warn_if_nothing_found()
-        return pixels
 
     async def _read_rows(self, chunks: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
         """Read chunks, those that lie in a row by one call of Zarr."""
@@ -195,16 +193,16 @@ class StoredArray:
             progress(len(list(self._chunks_of(slab, self.chunks))))
 
         try:
-            for slab in self._slabs():
-                begun.append((slab, self._submit(slab)))
-                if len(begun) == 2:  # while one slab is decoded, the next is fetched
+            with self._store.reading():
+                for slab in self._slabs():
+                    begun.append((slab, self._submit(slab)))
+                    if len(begun) == 2:  # while one slab is decoded, the next is fetched
+                        fill()
+                while begun:
                     fill()
-            while begun:
-                fill()
         finally:  # an error, or an interrupt
             for _, future in begun:
                 future.cancel()
-        self._store.warn_if_nothing_found()
         return pixels
 
     def _slabs(self) -> Iterator[tuple[slice, ...]]:
@@ -289,7 +287,7 @@ def open_array(store: RetryingStore, path: str, document: dict[str, Any]) -> Sto
         document = tidy_array_document(document)
         codec = outer_codec(document)
         check = blosc_problem if codec == "blosc" else None
-        store = store.of_array(path, check, codec == "gzip", says_layout)
+        store = store.of_array(path.strip("/"), check, codec == "gzip", says_layout)
         if 0 in chunk_shape(document):
             raise ValueError("a chunk size of 0")
         array = zarr.Array.from_dict(StorePath(store, path), document)

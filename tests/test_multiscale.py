@@ -331,9 +331,7 @@ def test_a_plain_array_is_no_image(served, tmp_path):
         open_multiscale(f"{served.endpoint}/b")
 
 
-def test_a_part_of_an_image_is_no_image(offline):
-    with pytest.raises(NotOmeZarrError):
-        open_multiscale(f"{offline}/idr/{V01.format(6001247)}/0")
+def test_the_list_of_labels_is_no_image(offline):
     with pytest.raises(NotOmeZarrError):
         open_multiscale(f"{offline}/idr/{V01.format(6001247)}/labels")
 

@@ -1,0 +1,69 @@
+"""Several metadata documents at once, each answered by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from ._answers import parse_json
+from ._transport import Answer
+from .addresses import join
+from .errors import OmeZarrError
+
+OTHERS_SECONDS = 1.0
+"""How long other documents are waited for once there is a good one."""
+
+Document = dict[str, Any]
+
+
+async def fetch_documents(
+    fetch: Callable[[str], Awaitable[Answer | None]],
+    url: str,
+    keys: Iterable[str],
+    good: Callable[[Document], bool],
+) -> dict[str, Document | OmeZarrError | None]:
+    """Fetch documents, and do not wait long for the rest once there is a good one.
+
+    Parameters
+    ----------
+    fetch : callable
+        Fetches one key.
+    url : str
+        Address of the image, for messages.
+    keys : iterable of str
+        Such as ``[".zattrs", "zarr.json"]``.
+    good : callable
+        Whether a document says enough.
+
+    Returns
+    -------
+    dict
+        For each key that was answered in time: the document, what is wrong with it, or None where
+        there is none.
+    """
+
+    async def one(key: str) -> Document | OmeZarrError | None:
+        try:
+            answer = await fetch(key)
+            return None if answer is None else parse_json(answer.data, join(url, key))
+        except OmeZarrError as error:
+            return error
+
+    tasks = {asyncio.ensure_future(one(key)): key for key in keys}
+    pending, answers, seconds = set(tasks), {}, None
+    try:
+        while pending:
+            done, pending = await asyncio.wait(
+                pending, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                break
+            for task in done:
+                answers[tasks[task]] = answer = task.result()
+                if isinstance(answer, dict) and good(answer):
+                    seconds = OTHERS_SECONDS
+    finally:
+        for task in pending:
+            task.cancel()
+    return answers
