@@ -5,6 +5,7 @@ The way through this package is one line, and each step is one module::
     id -> source -> store -> multiscale -> stored or lazy array -> picture
 
 =================  ==========================================================================
+``addresses``      what a person pasted, and what is meant
 ``sources``        where the images live, and which source is in use
 ``store``          the one place that fetches an object: time-outs, retries, what an answer means
 ``metadata``       from OME-Zarr documents to values

@@ -5,7 +5,8 @@ asks an fsspec file system and adds care:
 
 * every request has a time-out, and is tried again a few times, more slowly each time, when the
   endpoint is busy (429, 5xx) or the connection drops;
-* 404 means "no such key", which for a chunk means that it is empty;
+* 404 means "no such key", which for a chunk means that it is empty; 403 means so only for who says
+  so (``missing_as_empty``);
 * 410 from a mirror means "not copied", which is an error in the mirror's own words;
 * every other failure is an error that names the key. A chunk is never silently zeros.
 """

@@ -11,6 +11,7 @@ from numcodecs import GZip
 from support.images import axes, noise, write_array, write_json, write_v2
 from support.misbehaving import PORTAL, hang, replace, status
 from zarr.abc.store import RangeByteRequest, SuffixByteRequest
+from zarr.core.sync import sync
 
 from data_helpers import (
     AccessDeniedError,
@@ -23,9 +24,12 @@ from data_helpers import (
     request_meter,
 )
 from data_helpers.store import RetryingStore
-from test_store import get
 
 PIXELS = noise(3, 20, 30)
+
+
+def get(store, key, byte_range=None):
+    return sync(store.get(key, None, byte_range)).to_bytes()
 
 
 def image(folder, zarr_format=2, **more):

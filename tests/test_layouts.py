@@ -166,7 +166,7 @@ def test_a_busy_server_settles_nothing(served, tmp_path, quick):
     """A chunk that may exist under the other name is an error, never the fill value."""
     unsaid(tmp_path)
     served.fault("0/0/0/0", status(503), forever=True)
-    with pytest.raises(OmeZarrError, match="0/0/0/0 .* 503"):
+    with pytest.raises(OmeZarrError, match=r"0/0/0/0 .* 503"):
         open_multiscale(served.endpoint).stored[0][0, 0, 0]
     served.fault("0/0/0/0", status(503))
     assert open_multiscale(served.endpoint).stored[0][0, 0, 0] == PIXELS[0, 0, 0]
@@ -175,7 +175,7 @@ def test_a_busy_server_settles_nothing(served, tmp_path, quick):
 def test_damage_is_named_by_its_name(served, tmp_path, quick):
     unsaid(tmp_path, compressor=None)
     (tmp_path / "0/1/0/0").write_bytes(b"short")
-    with pytest.raises(OmeZarrError, match="Chunk 0/1/0/0 of .* cannot be decoded"):
+    with pytest.raises(OmeZarrError, match=r"Chunk 0/1/0/0 of .* cannot be decoded"):
         open_multiscale(served.endpoint).stored[0][:]
 
 
@@ -266,7 +266,7 @@ def test_the_last_reader_says_it():
                 known.sought = "0/0"
             known.found = True
     known.found = False
-    with pytest.warns(OmeZarrWarning, match="No chunk of here"):  # noqa: SIM117
+    with pytest.warns(OmeZarrWarning, match="No chunk of here"):
         with known.reading("here"), known.reading("here"):
             pass
     copy = pickle.loads(pickle.dumps(known))
