@@ -24,9 +24,9 @@ from data_helpers import (
 from data_helpers._collection import in_words, names_in_xml
 from data_helpers._known_keys import KeyLayout, KnownKeys
 
-PIXELS = noise(6, 40, 50)
+PIXELS = noise(4, 20, 30)
 COARSE = PIXELS[:, ::2, ::2]
-CHUNKS = 6 * 3 * 4
+CHUNKS = 4 * 2 * 2
 
 
 def unsaid(folder, separator="/", **more):
@@ -127,7 +127,7 @@ def test_a_sparse_array_is_not_mistaken(place, tmp_path):
     """The first chunks asked for exist in neither layout."""
     unsaid(tmp_path)
     expected = PIXELS.copy()
-    for plane in range(5):
+    for plane in range(3):
         expected[plane] = 0
         for chunk in (tmp_path / f"0/{plane}").rglob("*"):
             chunk.is_file() and chunk.unlink()
@@ -141,15 +141,15 @@ def test_a_sparse_array_is_not_mistaken(place, tmp_path):
 def test_a_sparse_array_of_the_usual_layout_stops_trying(served, tmp_path):
     unsaid(tmp_path, ".")
     (tmp_path / "0/0.0.0").unlink()
-    (tmp_path / "0/5.0.0").unlink()
+    (tmp_path / "0/3.0.0").unlink()
     image = open_multiscale(served.endpoint)
     with pytest.warns(OmeZarrWarning, match=r"such as 0/0\.0\.0"):
         image.stored[0][0, 0, 0]
     assert served.asked[-2:] == ["0/0.0.0", "0/0/0/0"]
     image.stored[0][1]
     served.asked.clear()
-    image.stored[0][5]
-    assert len(served.asked) == 12 and not [key for key in served.asked if key.count("/") > 1]
+    image.stored[0][3]
+    assert len(served.asked) == 4 and not [key for key in served.asked if key.count("/") > 1]
 
 
 @pytest.mark.parametrize("refuse", [403, 400])
@@ -196,7 +196,7 @@ def test_what_the_metadata_say_is_believed(served, tmp_path):
     image = open_multiscale(served.endpoint)
     served.asked.clear()
     image.stored[0][0]
-    assert len(served.asked) == 12
+    assert len(served.asked) == 4
 
 
 def test_names_of_chunks():
@@ -250,7 +250,7 @@ def test_no_warning_where_nothing_is_wrong(place, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         image = open_multiscale(place)
-        assert image.stored[0][1, 5:5].shape == (0, 50)
+        assert image.stored[0][1, 5:5].shape == (0, 30)
         image.stored[0][:]
         assert not image.stored[0][1].any()
         assert not image.label("a").stored[0][:].any()
@@ -346,7 +346,7 @@ def collection(folder, names, *, zarr_format=2, series=True, xml=True, own=True)
         if zarr_format == 2:
             write_array(path / "0", PIXELS + number)
         else:
-            options = {"shape": PIXELS.shape, "dtype": "u2", "chunks": (1, 40, 50)}
+            options = {"shape": PIXELS.shape, "dtype": "u2", "chunks": (1, 20, 30)}
             zarr.create_array(store=str(path / "0"), zarr_format=3, **options)[:] = PIXELS + number
         scale = {"type": "scale", "scale": [1.0, 1.0, 1.0]}
         datasets = [{"path": "0", "coordinateTransformations": [scale]}]
