@@ -17,7 +17,7 @@ import os
 import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 from .errors import NotOmeZarrError
 
@@ -30,8 +30,10 @@ _ALLOWED = "%/:@!$&'()*+,;=~"  # may stand in the path of a URL as they are
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _ONE_SLASH = re.compile(r"(https?|s3):/(?=[^/])", re.IGNORECASE)  # what Path makes of ://
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_HOST = re.compile(r"[\w.:%-]+")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?")
 _VIEWER_KEYS = ("source", "image_url")  # Vizarr and the validator; Avivator
+_PIPELINE = re.compile(r"/?\|zarr[23]?:/?$")  # what Neuroglancer puts behind an address
 _ZARR_SOURCE = re.compile(
     r"""zarr[23]?://([^"'|]+)|((?:https?|s3)(?:\+https?)?://[^"'|]+)(?:\|zip:[^"'|]*)?\|zarr"""
 )
@@ -97,6 +99,7 @@ def understand(pasted: object, windows: bool = os.name == "nt") -> Meant:
         return _folder(_path_of_file_url(text), windows)
     if not (scheme := _SCHEME.match(text)):
         return _folder(text, windows)
+    text = _PIPELINE.sub("", text)
     name, rest = scheme[1].lower(), text[scheme.end() :]
     if name in ("zarr", "zarr2", "zarr3"):  # a source as Neuroglancer spells it
         return understand(rest, windows)
@@ -116,20 +119,27 @@ def tidy_url(url: str) -> str:
 
     What is encoded stays as it is. What cannot stand in a URL, such as a space, is encoded.
     """
+    parts = _split(url)
     try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").encode("ascii" if url.isascii() else "idna").decode()
+        host = (parts.hostname or "").encode("idna").decode()
         port = f":{parts.port}" if parts.port is not None else ""
     except ValueError as error:  # UnicodeError is one, too
-        raise NotOmeZarrError(f"{_before_query(url)} is not a valid address ({error}).") from None
-    if not host:
-        raise NotOmeZarrError(f"{_before_query(url)} names no server: {GIVE}.")
+        raise _not_valid(url, error) from None
+    if not _HOST.fullmatch(host):
+        raise NotOmeZarrError(f"{_before_query(url)} names no server that can be: {GIVE}.")
     login, at, _ = parts.netloc.rpartition("@")
     host = f"[{host}]" if ":" in host else host
     scheme = parts.scheme.removeprefix("s3+")
     path = _encoded_url_part(_without_dots(parts.path).rstrip("/"))
     query = f"?{_encoded_url_part(parts.query, '?')}" if parts.query else ""
     return f"{scheme}://{login}{at}{host}{port}{path}{query}"
+
+
+def without_scheme(path: str) -> bool:
+    """Whether what looks like a path may be an address of the web without its ``https://``."""
+    host, slash, _ = path.partition("/")
+    name = r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d+)?|localhost:\d+"
+    return bool(slash and re.fullmatch(name, host)) and not host.endswith((".zarr", ".zip"))
 
 
 def is_remote(address: str) -> bool:
@@ -189,6 +199,10 @@ def _text_of(pasted: object) -> str:
         text = text[1:-1].strip()
     if not text:
         raise NotOmeZarrError(f"The address is empty: {GIVE}.")
+    if any(letter < " " for letter in text):
+        raise NotOmeZarrError(
+            f"{text[:100]!r} holds a line break or the like: paste one address, alone."
+        )
     return text
 
 
@@ -216,8 +230,10 @@ def _folder(path: str, windows: bool) -> Meant:
 
 def _path_of_file_url(url: str) -> str:
     """The path that a ``file:`` URL names; it is encoded, as any URL."""
-    parts = urlsplit(url)
+    parts = _split(url)
     path = unquote(parts.path)
+    if not (path or parts.netloc):
+        raise NotOmeZarrError(f"{url} names no folder: {GIVE}.")
     if re.match(r"/[A-Za-z][:|](/|$)", path):  # file:///C:/data
         return f"{path[1]}:{path[3:]}"
     if parts.netloc.lower() in ("", "localhost"):
@@ -229,7 +245,7 @@ def _path_of_file_url(url: str) -> str:
 
 def _image_in_link(url: str) -> str:
     """The image that a link of a viewer shows; empty if it is no such link."""
-    parts = urlsplit(url)
+    parts = _split(url)
     if parts.fragment.startswith("!"):
         found = _zarr_sources(unquote(parts.fragment[1:]))
         viewer = "Neuroglancer"
@@ -290,6 +306,18 @@ def _without_dots(path: str) -> str:
         elif part != ".":
             parts.append(part)
     return "/".join(parts)
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL."""
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise _not_valid(url, error) from None
+
+
+def _not_valid(url: str, error: ValueError) -> NotOmeZarrError:
+    return NotOmeZarrError(f"{_before_query(url)} is not a valid address ({error}).")
 
 
 def _before_query(url: str) -> str:

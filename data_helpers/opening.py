@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 from ._answers import says_not_there
 from ._caching import Cache, CacheView, find_cache
 from ._collection import images_of, in_words, is_collection
-from .addresses import is_remote, join, parent, split_secret, understand
+from .addresses import is_remote, join, parent, split_secret, understand, without_scheme
 from .errors import (
     AccessDeniedError,
     ImageNotFoundError,
@@ -158,7 +158,13 @@ def _find(
 
 def _whole_path(path: str) -> str:
     try:
-        return Path(path).expanduser().absolute().as_posix()
+        whole = Path(path).expanduser().absolute()
+        if without_scheme(path) and not whole.exists():
+            raise NotOmeZarrError(
+                f"There is no folder {path} here; if it is an address of the web, give it whole: "
+                f"https://{path}."
+            )
+        return whole.as_posix()
     except RuntimeError:  # ~somebody
         raise NotOmeZarrError(
             f"{path} cannot be opened: there is no such home folder here; give the whole path."
