@@ -8,6 +8,7 @@ from .display import overlay_labels as overlay_labels
 from .display import show_plane as show_plane
 from .errors import AccessDeniedError as AccessDeniedError
 from .errors import ChunkError as ChunkError
+from .errors import CredentialsError as CredentialsError
 from .errors import EndpointUnreachableError as EndpointUnreachableError
 from .errors import ImageNotFoundError as ImageNotFoundError
 from .errors import LevelNotFoundError as LevelNotFoundError

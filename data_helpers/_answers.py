@@ -29,7 +29,7 @@ NOT_THERE_STATUS = {200, 400, 401, 403, 405, 410}
 WHY_DENIED = (
     "Either the chunk was never written, and the server does not say so because it denies listing: "
     "then open_multiscale(..., missing_as_empty=True) reads it as empty. Or the bucket is private: "
-    "then ask whoever keeps it for access. Check the address, too."
+    "then give storage_options with a key, or ask whoever keeps it for access."
 )
 """The two usual reasons for 403 where a chunk is asked for, and what to do."""
 
@@ -82,7 +82,7 @@ def _reason(error: Exception) -> str:
     return one_line(error)
 
 
-def explain(error: Exception, key: str, url: str, attempts: int) -> OmeZarrError:
+def explain(error: Exception, key: str, url: str, attempts: int, advice: str = "") -> OmeZarrError:
     """One sentence for a request that failed for good.
 
     Parameters
@@ -93,13 +93,17 @@ def explain(error: Exception, key: str, url: str, attempts: int) -> OmeZarrError
         What was asked for, and the address of the image, as it may be shown.
     attempts : int
         How often it was asked for.
+    advice : str
+        What to check where access is denied, if that is not only the address.
     """
-    explained = _explain(error, key, url, attempts)
+    if isinstance(error, OmeZarrError):  # says it all
+        return error.with_traceback(None)
+    explained = _explain(error, key, url, attempts, advice)
     explained.status = _status_of(error)
     return explained
 
 
-def _explain(error: Exception, key: str, url: str, attempts: int) -> OmeZarrError:
+def _explain(error: Exception, key: str, url: str, attempts: int, advice: str) -> OmeZarrError:
     status, reason = _status_of(error), _reason(error)
     if sentence := _mirror_says(error):
         return MirrorError(sentence)
@@ -107,10 +111,9 @@ def _explain(error: Exception, key: str, url: str, attempts: int) -> OmeZarrErro
         what = "Metadata" if is_metadata(key) else "Chunk"
         denied = f"{what} {key} of {url} cannot be read: {reason}, which denies access."
         if status == 403 and not is_metadata(key):
-            return AccessDeniedError(f"{denied} {WHY_DENIED}")
-        return AccessDeniedError(
-            f"{denied} Check the address, or ask whoever keeps the image whether it is public."
-        )
+            return AccessDeniedError(f"{denied} {WHY_DENIED} {advice or 'Check the address, too'}.")
+        advice = advice or "Check the address, or ask whoever keeps the image whether it is public"
+        return AccessDeniedError(f"{denied} {advice}.")
     tried = f"after {attempts} attempts" if attempts > 1 else "at the first attempt"
     if is_metadata(key):
         return EndpointUnreachableError(

@@ -6,9 +6,10 @@ Nothing here tries again or judges an answer; that is the store's part.
 from __future__ import annotations
 
 import asyncio
+import os
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -29,19 +30,58 @@ TOTAL_SECONDS = 300.0
 
 METADATA_NAMES = (".zattrs", ".zarray", ".zgroup", "zarr.json", "METADATA.ome.xml")
 
-_places: WeakKeyDictionary[aiohttp.ClientSession, asyncio.Semaphore] = WeakKeyDictionary()
+_places: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class Answer(NamedTuple):
-    """The bytes of an object, and its ETag: what an endpoint calls this version of the object.
-
-    If they came with a ``Content-Encoding``, `sent` has them as they came.
-    """
+    """The bytes of an object, or of a part of it, and what the endpoint says of the object."""
 
     data: bytes
     etag: str
+    """What the endpoint calls this version of the object."""
     sent: bytes | None = None
+    """If they came with a ``Content-Encoding``: the bytes as they came."""
+    size: int | None = None
+    """Bytes of the whole object, where the endpoint says so."""
+
+
+class Access(Protocol):
+    """How to read what takes more than a plain request: a private bucket, or a zipped store."""
+
+    advice: str
+    """What to check when access is denied."""
+
+    async def read(self, path: str, start: int | None, end: int | None, retry: bool) -> Answer:
+        """Read an object, or a part of it, and tell the observers about it."""
+
+    async def has_etag(self, path: str, etag: str) -> bool:
+        """Whether the endpoint still calls an object so."""
+
+    def lasting_name(self, address: str) -> str:
+        """What a cache names an image after, without any secret; "" for a local file."""
+
+
+class DirectAccess(Access, Protocol):
+    """Access by requests of its own, through which an archive can be read, too."""
+
+    async def fetch(
+        self,
+        path: str,
+        start: int | None,
+        end: int | None,
+        request: Request,
+        limit: int | None = None,
+    ) -> Answer:
+        """Send one request; see `fetch`."""
+
+
+class RangeIgnoredError(Exception):
+    """The answer to a request for a part is a whole object, and it is too large to take."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"{size} bytes instead of a part")
+        self.size = size
 
 
 def is_metadata(key: str) -> bool:
@@ -50,43 +90,112 @@ def is_metadata(key: str) -> bool:
 
 
 async def read(
-    path: str, start: int | None = None, end: int | None = None, retry: bool = False
+    path: str,
+    start: int | None = None,
+    end: int | None = None,
+    retry: bool = False,
+    access: Access | None = None,
 ) -> Answer:
     """Read a remote object or a local file, or a part of it, and tell the observers about it.
 
     A negative start counts from the end; so is the index of a shard read, which is no chunk. A URL
     is sent as it stands. The observers hear of it without its login and query.
     """
-    shown, _ = split_secret(path)
-    chunk = not is_metadata(shown) and (start is None or start >= 0)
-    address = shown if start is None else f"{shown} {start}:{end}"
-    with recorder(address, chunk=chunk, retry=retry) as request:
-        one = _read_remote if is_remote(path) else _read_local
-        answer = await one(path, start, end, request)
+    if access is not None:
+        return await access.read(path, start, end, retry)
+    with recording(path, start, end, retry) as request:
+        answer = await fetch(path, start, end, request)
         request.bytes = len(answer.data if answer.sent is None else answer.sent)
         return answer
 
 
-async def _read_remote(url: str, start: int | None, end: int | None, request: Request) -> Answer:
+def recording(path: str, start: int | None, end: int | None, retry: bool) -> recorder:
+    """What tells the observers about one request for an object, or for a part of it."""
+    shown, _ = split_secret(path)
+    chunk = not is_metadata(shown) and (start is None or start >= 0)
+    address = shown if start is None else f"{shown} {start}:{end}"
+    return recorder(address, chunk=chunk, retry=retry)
+
+
+async def fetch(
+    path: str,
+    start: int | None,
+    end: int | None,
+    request: Request,
+    limit: int | None = None,
+    options: dict[str, Any] | None = None,
+) -> Answer:
+    """Send one request, over http(s) or to the disk.
+
+    Raises
+    ------
+    RangeIgnoredError
+        The endpoint sends the whole object instead of a part, and it has more than `limit` bytes.
+    """
+    if is_remote(path):
+        return await _read_remote(path, start, end, request, limit, options)
+    return await _read_local(path, start, end, request)
+
+
+def place() -> asyncio.Semaphore:
+    """What a request waits for: one of `CONCURRENCY` places."""
+    return _places.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(CONCURRENCY))
+
+
+def range_header(start: int, end: int | None) -> str:
+    """A part of an object as ``Range`` names it."""
+    return f"bytes={start}-{'' if end is None else end - 1}" if start >= 0 else f"bytes={start}"
+
+
+def whole_size(content_range: str) -> int | None:
+    """Bytes of the whole object, as ``Content-Range`` of a part says."""
+    size = content_range.rpartition("/")[2]
+    return int(size) if size.isdecimal() else None
+
+
+async def _read_remote(
+    url: str,
+    start: int | None,
+    end: int | None,
+    request: Request,
+    limit: int | None,
+    options: dict[str, Any] | None,
+) -> Answer:
     headers = {"Accept-Encoding": "identity"}  # chunks are compressed already
     if start is not None:
-        part = f"{start}-{'' if end is None else end - 1}" if start >= 0 else start
-        headers["Range"] = f"bytes={part}"
-    http = _http(url)
+        headers["Range"] = range_header(start, end)
+    http = _http(url, options)
     session = await http.set_session()
-    async with _places.setdefault(session, asyncio.Semaphore(CONCURRENCY)):
+    more = {**http.kwargs, "headers": {**http.kwargs.get("headers", {}), **headers}}
+    async with place():
         request.mark_sent()
-        async with session.get(http.encode_url(url), headers=headers) as response:
+        async with session.get(http.encode_url(url), **more) as response:
             if response.status == 404:
                 raise FileNotFoundError
             response.raise_for_status()
-            body, etag = await response.read(), response.headers.get("ETag", "")
+            part, etag = response.status == 206, response.headers.get("ETag", "")
+            body = await _body(response, None if part else limit)
+            size = whole_size(response.headers.get("Content-Range", "")) if part else len(body)
             coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if coding == "identity":
-        return Answer(body, etag)
-    if response.status == 206:  # a part of the compressed object is of no use: ask for all of it
-        return await _read_remote(url, None, None, request)
-    return Answer(await asyncio.to_thread(_decoded, body, coding), etag, sent=body)
+        return Answer(body, etag, size=size)
+    if part:  # a part of the compressed object is of no use: ask for all of it
+        return await _read_remote(url, None, None, request, limit, options)
+    data = await asyncio.to_thread(_decoded, body, coding)
+    return Answer(data, etag, sent=body, size=len(data))
+
+
+async def _body(response: aiohttp.ClientResponse, limit: int | None) -> bytes:
+    """The bytes of an answer, if they are no more than `limit`."""
+    if limit is None:
+        return await response.read()
+    parts, received = [], 0
+    async for part in response.content.iter_chunked(1 << 20):
+        parts.append(part)
+        received += len(part)
+        if max(received, response.content_length or 0) > limit:
+            raise RangeIgnoredError(response.content_length or received)
+    return b"".join(parts)
 
 
 def _decoded(body: bytes, coding: str) -> bytes:
@@ -112,41 +221,53 @@ def _decoded(body: bytes, coding: str) -> bytes:
 async def _read_local(path: str, start: int | None, end: int | None, request: Request) -> Answer:
     file = Path(path)
 
-    def read() -> bytes:
+    def read() -> tuple[bytes, os.stat_result]:
         request.mark_sent()  # until here it waited for a free thread
         try:
-            return file.read_bytes()
+            with file.open("rb") as opened:
+                status = os.fstat(opened.fileno())
+                first, last, _ = slice(start, end).indices(status.st_size)
+                opened.seek(first)
+                return opened.read(max(0, last - first)), status
         finally:  # also where there is no such file: the thread is free for another request
             request.mark_received()
 
-    data = await asyncio.to_thread(read)
-    return Answer(data[start:end], f"{file.stat().st_mtime_ns}-{len(data)}")
+    data, status = await asyncio.to_thread(read)
+    return Answer(data, f"{status.st_mtime_ns}-{status.st_size}", size=status.st_size)
 
 
-async def has_etag(url: str, etag: str) -> bool:
+async def has_etag(
+    url: str, etag: str, access: Access | None = None, options: dict[str, Any] | None = None
+) -> bool:
     """Whether the endpoint still calls an object so; asks for its headers only.
 
     No clear answer counts as no: the object is then asked for with all care.
     """
-    http = _http(url)
+    if access is not None:
+        return await access.has_etag(url, etag)
+    http = _http(url, options)
     session = await http.set_session()
+    more = {"allow_redirects": True, **http.kwargs}
     with recorder(split_secret(url)[0], chunk=False, retry=False):
         try:
-            async with session.head(http.encode_url(url), allow_redirects=True) as response:
+            async with session.head(http.encode_url(url), **more) as response:
                 return response.ok and bool(etag) and response.headers.get("ETag") == etag
         except (aiohttp.ClientError, OSError):
             return False
 
 
-def _http(url: str) -> AsyncFileSystem:
-    """The fsspec file system for an address; fsspec keeps one per process and reuses it."""
+def _http(url: str, options: dict[str, Any] | None = None) -> AsyncFileSystem:
+    """The fsspec file system for an address; fsspec keeps one per process and reuses it.
+
+    The options are those of fsspec's http: ``headers``, ``client_kwargs``, and what its requests
+    take.
+    """
     timeout = aiohttp.ClientTimeout(
         total=TOTAL_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
     )
     use_proxy = urlsplit(url).hostname not in _LOOPBACK
-    return fsspec.filesystem(
-        "http",
-        asynchronous=True,
-        encoded=True,  # keys are sent as they are written
-        client_kwargs={"timeout": timeout, "trust_env": use_proxy, "auto_decompress": False},
-    )
+    client = {"timeout": timeout, "trust_env": use_proxy, "auto_decompress": False}
+    options = dict(options or {})
+    client |= options.pop("client_kwargs", {})
+    ours = {"asynchronous": True, "encoded": True, "client_kwargs": client}  # keys as written
+    return fsspec.filesystem("http", **{**options, **ours})

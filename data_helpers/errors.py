@@ -46,6 +46,10 @@ class AccessDeniedError(OmeZarrError):
     """The endpoint answers "forbidden"."""
 
 
+class CredentialsError(AccessDeniedError):
+    """The endpoint refuses a key, a secret, a token or a profile, or none was found."""
+
+
 class MalformedMetadataError(OmeZarrError):
     """The metadata are there but cannot be understood."""
 

@@ -5,7 +5,9 @@ They take the same arguments, which `load_binary_from_s3` describes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -30,6 +32,7 @@ def load_binary_from_s3(
     source: str | Source | None = None,
     cache: str | Path | Cache | None = None,
     missing_as_empty: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> da.Array:
     """Open one level of an image as a lazy array; reads metadata only.
 
@@ -45,6 +48,8 @@ def load_binary_from_s3(
         "memory" or a folder in which to keep what is read; see `open_multiscale`.
     missing_as_empty : bool
         Whether a chunk that the endpoint denies (403) is empty; see `open_multiscale`.
+    storage_options : mapping, optional
+        What it takes to read a private image, such as key and secret; see `open_multiscale`.
 
     Returns
     -------
@@ -63,6 +68,7 @@ def load_binary_from_s3(
         cache=cache,
         missing_as_empty=missing_as_empty,
         level=resolution,
+        storage_options=storage_options,
     )
     return image.level(resolution)
 
@@ -74,6 +80,7 @@ def load_binary_from_s3_with_data(
     source: str | Source | None = None,
     cache: str | Path | Cache | None = None,
     missing_as_empty: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> np.ndarray:
     """Load all pixels of one level into memory.
 
@@ -81,7 +88,7 @@ def load_binary_from_s3_with_data(
 
     Parameters
     ----------
-    image_id, resolution, source, cache, missing_as_empty
+    image_id, resolution, source, cache, missing_as_empty, storage_options
         As for `load_binary_from_s3`.
 
     Returns
@@ -102,6 +109,7 @@ def load_binary_from_s3_with_data(
         cache=cache,
         missing_as_empty=missing_as_empty,
         level=resolution,
+        storage_options=storage_options,
     )
     array = image.stored_level(resolution)
     if array.nbytes > MAX_BYTES:
@@ -118,12 +126,13 @@ def load_labels_from_s3(
     source: str | Source | None = None,
     cache: str | Path | Cache | None = None,
     missing_as_empty: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> da.Array:
     """Open the label image that belongs to one level of an image; reads metadata only.
 
     Parameters
     ----------
-    image_id, resolution, source, cache, missing_as_empty
+    image_id, resolution, source, cache, missing_as_empty, storage_options
         As for `load_binary_from_s3`. The resolution is that of a level of the *image*; the level of
         the labels that has the same scale is opened.
 
@@ -137,7 +146,13 @@ def load_labels_from_s3(
     NoLabelsError
         The image has no labels, or none at the scale of this level.
     """
-    image = find_multiscale(image_id, source=source, cache=cache, missing_as_empty=missing_as_empty)
+    image = find_multiscale(
+        image_id,
+        source=source,
+        cache=cache,
+        missing_as_empty=missing_as_empty,
+        storage_options=storage_options,
+    )
     return image.stored_labels(resolution).lazy()
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from ._access import find_access
 from ._answers import says_not_there
 from ._caching import Cache, CacheView, find_cache
 from ._collection import images_of, in_words, is_collection
-from .addresses import is_remote, join, parent, split_secret, understand, without_scheme
+from ._secrets import HiddenOptions
+from .addresses import join, parent, split_secret, understand, without_scheme
 from .errors import (
     AccessDeniedError,
+    EndpointUnreachableError,
     ImageNotFoundError,
     MalformedMetadataError,
     NotOmeZarrError,
@@ -20,7 +24,7 @@ from .errors import (
 )
 from .metadata import ome_attributes, read_image, what_else
 from .multiscale import Multiscale
-from .sources import IMAGES, Source, lasting_address, resolve_source
+from .sources import BUCKET, IMAGES, Source, lasting_address, resolve_source
 from .store import RetryingStore
 
 LEVELS_ABOVE = 3
@@ -33,6 +37,7 @@ def open_multiscale(
     source: str | Source | None = None,
     cache: str | Path | Cache | None = None,
     missing_as_empty: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Multiscale:
     """Open an OME-Zarr image; reads its metadata only, no pixels.
 
@@ -40,7 +45,8 @@ def open_multiscale(
     ----------
     image : int, str or Path
         An IDR image id (9822152 or "9822152"), or any OME-Zarr image (version 0.1 to 0.5) by its
-        ``https://`` address, its ``s3://bucket/key``, or a local folder. See Notes.
+        ``https://`` address, its ``s3://bucket/key``, or a local folder. See Notes. A
+        zipped image (``.ozx`` or ``.zip``, a draft of the format) is read in parts, as a folder is.
     source : str, optional
         Where to look for an id or an ``s3://`` address: the name of a source or the URL of an S3
         endpoint. The source in use if left out.
@@ -50,6 +56,14 @@ def open_multiscale(
     missing_as_empty : bool
         Whether a chunk that the endpoint denies (403) was never written, and so has the fill
         value. Some endpoints deny what they do not hold. Otherwise it is an error.
+    storage_options : mapping, optional
+        What it takes to read a private image. If given, even empty, an ``s3://`` address (or an
+        id) is asked for by signed requests, with the options of s3fs: ``key`` and ``secret``,
+        ``token``, ``profile``, ``endpoint_url`` or ``client_kwargs``, ``anon``. What they leave
+        open comes from the ``AWS_*`` variables and profiles; the endpoint from `source`, if that
+        is given, else from ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``, else it is AWS. For an
+        ``https://`` address they are those of fsspec's http, such as ``headers`` and
+        ``client_kwargs``; for a local path they mean nothing.
 
     Returns
     -------
@@ -64,6 +78,8 @@ def open_multiscale(
         There is no OME-Zarr image at this address, or several.
     AccessDeniedError, EndpointUnreachableError, MalformedMetadataError
         The metadata cannot be fetched or understood.
+    CredentialsError
+        No credentials were found, or the endpoint refuses them.
 
     Notes
     -----
@@ -84,7 +100,8 @@ def open_multiscale(
         multiscale.stored  # noqa: B018  (opens all levels now, so that an error shows here)
         return multiscale
 
-    return _open_cached(cache, missing_as_empty, find_and_open_levels)
+    chosen = _Context(find_cache(cache), missing_as_empty, options=_hidden(storage_options))
+    return _open_cached(chosen, find_and_open_levels)
 
 
 def find_multiscale(
@@ -94,6 +111,7 @@ def find_multiscale(
     cache: str | Path | Cache | None = None,
     missing_as_empty: bool = False,
     level: str | int = "",
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Multiscale:
     """Like `open_multiscale`, but leaves the metadata of the levels unread.
 
@@ -101,43 +119,54 @@ def find_multiscale(
     be guessed: levels are mostly called "0", "1" and so on.
     """
     prefetch = (f"{level}/.zarray",) if str(level).isalnum() else ()
-    return _open_cached(
-        cache, missing_as_empty, lambda context: _find(image, source, context, prefetch)
-    )
+    chosen = _Context(find_cache(cache), missing_as_empty, options=_hidden(storage_options))
+    return _open_cached(chosen, lambda context: _find(image, source, context, prefetch))
 
 
 class _Context(NamedTuple):
-    """Where to keep what is read, how far to trust what is there, and what a denied chunk means."""
+    """How to read, where to keep it, and how far to trust what is there."""
 
     cache: Cache | None = None
     missing_as_empty: bool = False
     since: int = 0
+    options: HiddenOptions | None = None
+
+    def at(self, source: str | Source | None) -> _Context:
+        """The same, with the endpoint of a source, unless there is none or the options name one."""
+        options: Mapping[str, Any] = self.options or {}
+        if source is None or "endpoint_url" in {**options, **(options.get("client_kwargs") or {})}:
+            return self
+        endpoint = resolve_source(source).endpoint
+        return self._replace(options=HiddenOptions({**options, "endpoint_url": endpoint}))
 
     def store(self, url: str) -> RetryingStore:
         """The store of an image."""
-        return RetryingStore(url, cache=self._view(url), missing_as_empty=self.missing_as_empty)
+        shown, secret = split_secret(url)
+        access = find_access(url, self.options)
+        name = access.lasting_name(shown) if access else shown
+        cache = self._view(name, secret.mark)
+        return RetryingStore(url, None, cache, self.missing_as_empty, access)
 
-    def _view(self, url: str) -> CacheView | None:
+    def _view(self, name: str, mark: str) -> CacheView | None:
         """The part of the cache for an image; None for a local folder, or without a cache."""
-        if self.cache is None or not is_remote(url):
+        if self.cache is None or "://" not in name:
             return None
-        address, secret = split_secret(url)
-        return self.cache.view(lasting_address(address) + secret.mark, self.since)
+        return self.cache.view(lasting_address(name) + mark, self.since)
 
 
-def _open_cached(
-    cache: str | Path | Cache | None,
-    missing_as_empty: bool,
-    opening: Callable[[_Context], Multiscale],
-) -> Multiscale:
+def _hidden(options: Mapping[str, Any] | None) -> HiddenOptions | None:
+    return None if options is None else HiddenOptions(options)
+
+
+def _open_cached(context: _Context, opening: Callable[[_Context], Multiscale]) -> Multiscale:
     """Open an image through a cache; that there is none is never concluded from the cache."""
-    chosen, started = find_cache(cache), time.time_ns()
+    started = time.time_ns()
     try:
-        return opening(_Context(chosen, missing_as_empty))
+        return opening(context)
     except (ImageNotFoundError, NotOmeZarrError, MalformedMetadataError):
-        if chosen is None:
+        if context.cache is None:
             raise
-    return opening(_Context(chosen, missing_as_empty, since=started))
+    return opening(context._replace(since=started))
 
 
 def _find(
@@ -149,8 +178,13 @@ def _find(
     meant = understand(image)
     if meant.kind == "id":
         return _open_by_id(int(meant.value), resolve_source(source), context, prefetch)
+    if meant.kind == "key" and context.options is not None:
+        return _open_address(f"s3://{meant.value}", context.at(source))
     if meant.kind == "key":
-        return _open_address(join(resolve_source(source).endpoint, meant.value), context)
+        try:
+            return _open_address(join(resolve_source(source).endpoint, meant.value), context)
+        except (NotOmeZarrError, AccessDeniedError, EndpointUnreachableError) as error:
+            raise type(error)(f"{error}{_own_key()}") from None
     if meant.kind == "folder":
         return _open_address(_whole_path(meant.value), context)
     return _open_address(meant.value, context)
@@ -171,15 +205,24 @@ def _whole_path(path: str) -> str:
         ) from None
 
 
+def _own_key() -> str:
+    """What to add, where an image is not found and this computer seems to have a key for S3."""
+    variables = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+    named = next((name for name in variables if os.environ.get(name)), "")
+    return f" To use {named} and the like, add storage_options={{}}." if named else ""
+
+
 def _open_by_id(
     image_id: int, source: Source, context: _Context, prefetch: Sequence[str] = ()
 ) -> Multiscale:
     """Open an image by its IDR id, trying the keys at which the source may keep it."""
     keys = source.keys_of(image_id)
     refusal: OmeZarrError | None = None
+    signed = context.options is not None
     for key in keys:
         try:
-            looked = _look(source.url(key), context, (2,), prefetch)
+            url = f"s3://{BUCKET}/{key}" if signed else source.url(key)
+            looked = _look(url, context.at(source) if signed else context, (2,), prefetch)
             return looked.image(image_id) or looked.fail()
         except NotOmeZarrError:
             continue
@@ -246,12 +289,13 @@ def _look(
         if _is_good(document := documents.get(keys[number], {})):
             return _Looked(store, documents, ome_attributes(document), number, None, known)
     refused = [errors[key] for key in wanted if key in errors]
-    others = [error for error in refused if not isinstance(error, AccessDeniedError)]
+    others = [error for error in refused if error.status != 403]
     error = others[0] if others else None
     if refused and not others and not documents:
+        advice = (store.access and store.access.advice) or "Check the address"
         error = AccessDeniedError(
             f"{store.url} cannot be opened: the endpoint answers 403, which means that it denies "
-            "access or holds no such image. Check the address."
+            f"access or holds no such image. {advice}."
         )
         error.status = 403
     return _Looked(store, documents, {}, 0, error, known)

@@ -42,9 +42,9 @@ from ._documents import fetch_documents
 from ._interrupt import result, submit
 from ._known_keys import Found, KeyLayout, KnownKeys
 from ._requests import join_observers, observers_to_carry
-from ._transport import Answer, is_metadata
+from ._transport import Access, Answer, is_metadata
 from .addresses import encoded, is_remote, join, split_secret, tidy_url
-from .errors import AccessDeniedError, ChunkError, OmeZarrError
+from .errors import AccessDeniedError, ChunkError, CredentialsError, OmeZarrError
 
 ATTEMPTS = 4
 """How often one key is asked for before giving up."""
@@ -59,19 +59,21 @@ Check = Callable[[bytes], str | None]
 
 
 class RetryingStore(Store):
-    """A read-only Zarr store over https, http or a local folder.
+    """A read-only Zarr store over https, http, signed S3 or a local folder, zipped or not.
 
     Parameters
     ----------
     url : str
-        Address of the image: ``https://host/bucket/key``, encoded, or a local folder. Its query is
-        sent with every key, and never shown.
+        Address of the image: ``https://host/bucket/key``, encoded, ``s3://bucket/key``, or a local
+        folder. The query of a URL is sent with every key, and never shown.
     check : callable, optional
         Looks at the bytes of every whole chunk and returns what is wrong with them, or None.
     cache : CacheView, optional
         Where to keep what was fetched; nothing is kept if left out.
     missing_as_empty : bool
         Whether a chunk that is denied (403) counts as one that was never written.
+    access : Access, optional
+        How to read a private bucket or an archive; plain requests if left out.
 
     Attributes
     ----------
@@ -89,12 +91,14 @@ class RetryingStore(Store):
         check: Check | None = None,
         cache: CacheView | None = None,
         missing_as_empty: bool = False,
+        access: Access | None = None,
     ) -> None:
         super().__init__(read_only=True)
         self.url, self._secret = split_secret(tidy_url(url) if is_remote(url) else url.rstrip("/"))
         self.check = check
         self.cache = cache
         self.missing_as_empty = missing_as_empty
+        self.access = access
         self._gzipped = False
         self._layout: KeyLayout | None = None
         self._known = KnownKeys()
@@ -102,7 +106,8 @@ class RetryingStore(Store):
     @property
     def identity(self) -> tuple[str, ...]:
         """What makes two stores the same; holds no secret."""
-        return self.url, self._secret.mark, str(self.missing_as_empty)
+        name = self.access.lasting_name(self.url) if self.access else ""
+        return self.url, self._secret.mark, name, str(self.missing_as_empty)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RetryingStore) and self.identity == other.identity
@@ -128,7 +133,7 @@ class RetryingStore(Store):
         """The store of a folder below this one, such as ``labels/0``."""
         url = self._secret.put_into(self.address(path))
         cache = self.cache and self.cache.below(encoded(path))
-        store = RetryingStore(url, cache=cache, missing_as_empty=self.missing_as_empty)
+        store = RetryingStore(url, None, cache, self.missing_as_empty, self.access)
         store._known.sparse = True  # background is often not written, as in labels
         return store
 
@@ -148,9 +153,8 @@ class RetryingStore(Store):
         says_layout : bool
             Whether its metadata say how chunks are named; if not, that is found out.
         """
-        store = RetryingStore(
-            self._secret.put_into(self.url), check, self.cache, self.missing_as_empty
-        )
+        url = self._secret.put_into(self.url)
+        store = RetryingStore(url, check, self.cache, self.missing_as_empty, self.access)
         store._gzipped, store._known = gzipped, self._known
         if not says_layout:
             store._layout = self._known.layouts.setdefault(path, KeyLayout(path))
@@ -223,7 +227,7 @@ class RetryingStore(Store):
             answer = None if kept.data is None else Answer(kept.data, kept.etag)
             if self.cache.trusts(kept):
                 return answer
-            if answer and await _transport.has_etag(self._path(key), kept.etag):
+            if answer and await _transport.has_etag(self._path(key), kept.etag, self.access):
                 await self.cache.keep(
                     encoded(key), byte_range, answer.etag, answer.data
                 )  # confirmed
@@ -257,7 +261,8 @@ class RetryingStore(Store):
             # cannot be sent from one process to another.
             if attempt == ATTEMPTS or not worth_retrying(error):
                 _keep_asyncio_quiet()
-                raise explain(error, key, self.url, attempt)
+                advice = self.access.advice if self.access else ""
+                raise explain(error, key, self.url, attempt, advice)
             await asyncio.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
         raise AssertionError("unreachable")  # pragma: no cover
 
@@ -269,16 +274,16 @@ class RetryingStore(Store):
         path = self._path(key)
         if isinstance(byte_range, RangeByteRequest):
             start, end = byte_range.start, byte_range.end
-            answer = await _transport.read(path, start, end, retry)
+            answer = await _transport.read(path, start, end, retry, self.access)
             if len(answer.data) > end - start:  # the endpoint ignored the range, sent everything
                 answer = answer._replace(data=answer.data[start:end])
             if len(answer.data) < end - start:
                 raise IncompleteAnswerError(f"{len(answer.data)} of {end - start} bytes")
             return answer
         if isinstance(byte_range, SuffixByteRequest):
-            answer = await _transport.read(path, -byte_range.suffix, None, retry)
+            answer = await _transport.read(path, -byte_range.suffix, None, retry, self.access)
             return answer._replace(data=answer.data[-byte_range.suffix :])
-        answer = await _transport.read(path, None, None, retry)
+        answer = await _transport.read(path, None, None, retry, self.access)
         if isinstance(byte_range, OffsetByteRequest):
             return answer._replace(data=answer.data[byte_range.offset :])
         if answer.sent and self._gzipped and not answer.data.startswith(GZIP):
@@ -316,7 +321,7 @@ class RetryingStore(Store):
             No usable answer for one of the keys.
         """
         documents, errors = self.read_either(keys)
-        denied = [key for key, error in errors.items() if isinstance(error, AccessDeniedError)]
+        denied = [key for key, error in errors.items() if _is_denied(error)]
         for key, error in errors.items():
             if key not in denied and not (optional and says_not_there(error)):
                 raise error
@@ -396,6 +401,11 @@ class RetryingStore(Store):
     def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """Refused, as `list`."""
         return self.list()
+
+
+def _is_denied(error: OmeZarrError) -> bool:
+    """Whether a key is denied, which may mean that it does not exist."""
+    return isinstance(error, AccessDeniedError) and not isinstance(error, CredentialsError)
 
 
 def _keep_asyncio_quiet() -> None:

