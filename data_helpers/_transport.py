@@ -224,6 +224,8 @@ async def _read_local(path: str, start: int | None, end: int | None, request: Re
     def read() -> tuple[bytes, os.stat_result]:
         request.mark_sent()  # until here it waited for a free thread
         try:
+            if start is None:
+                return file.read_bytes(), file.stat()
             with file.open("rb") as opened:
                 status = os.fstat(opened.fileno())
                 first, last, _ = slice(start, end).indices(status.st_size)

@@ -118,7 +118,9 @@ class AnswerOne(BaseHTTPRequestHandler):
         if start >= len(content):
             self.send(b"", 416)
         else:
-            self.send(content[start:stop], 206)
+            part = content[start:stop]
+            where = f"bytes {start}-{start + len(part) - 1}/{len(content)}"
+            self.send(part, 206, Content_Range=where)
 
     def send(self, content, status=200, length=None, **headers):
         self.send_response(status)
