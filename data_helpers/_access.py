@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def archive_in(address: str) -> str:
     """The part of an address that names an archive, such as ``https://host/a.ozx``; or ""."""
     if "://" not in address:
         path = Path(address)
-        return next((p.as_posix() for p in [path, *path.parents] if p.is_file()), "")
+        return next((p.as_posix() for p in [path, *path.parents] if os.path.isfile(p)), "")
     url, secret = split_secret(address)
     scheme, _, rest = url.partition("://")
     host, *parts = rest.split("/")

@@ -155,7 +155,13 @@ class _Context(NamedTuple):
 
 
 def _hidden(options: Mapping[str, Any] | None) -> HiddenOptions | None:
-    return None if options is None else HiddenOptions(options)
+    """Options that are not shown by accident."""
+    if options is None or isinstance(options, Mapping):
+        return None if options is None else HiddenOptions(options)
+    raise OmeZarrError(
+        f"storage_options is a {type(options).__name__}; give a dict, such as "
+        "{'key': ..., 'secret': ...}, or {} to take the AWS_* variables."
+    )
 
 
 def _open_cached(context: _Context, opening: Callable[[_Context], Multiscale]) -> Multiscale:

@@ -147,10 +147,10 @@ def test_a_profile(s3, monkeypatch, no_credentials, by):
 
 
 def test_the_endpoint_may_be_that_of_a_source(s3):
-    image = open_multiscale(
-        "s3://lab/deep/img.zarr", source=s3, storage_options={"key": KEY, "secret": SECRET}
-    )
-    read(image)
+    key = {"key": KEY, "secret": SECRET}
+    read(open_multiscale("s3://lab/deep/img.zarr", source=s3, storage_options=key))
+    key["endpoint_url"] = s3  # the options count more
+    read(open_multiscale("s3://lab/deep/img.zarr", source="offline", storage_options=key))
 
 
 def test_the_three_functions_by_id(s3, capsys):
@@ -160,6 +160,12 @@ def test_the_three_functions_by_id(s3, capsys):
     np.testing.assert_array_equal(load_labels_from_s3(6001247, 0, **key).compute(), LABELS)
     with pytest.raises(CredentialsError, match="InvalidAccessKeyId"):
         load_binary_from_s3(6001247, source=s3, storage_options={"key": "no", "secret": SECRET})
+
+
+def test_options_are_a_dict():
+    with pytest.raises(OmeZarrError, match="storage_options is a str; give a dict") as caught:
+        open_multiscale("s3://lab/deep/img.zarr", storage_options=f"secret={SECRET}")
+    assert_hidden(caught.value)
 
 
 def test_options_mean_nothing_for_a_folder(root):

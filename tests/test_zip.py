@@ -199,6 +199,11 @@ def is_http(reach):
     return "server" in reach.__code__.co_freevars
 
 
+@pytest.mark.parametrize("below", ["/0", "/.zattrs", "/1/.zarray", "/"])
+def test_an_address_inside_the_image(archive, reach, below):
+    read(reach(f"img.ozx{below}"))
+
+
 def test_chunks_that_were_never_written(tmp_path, reach):
     folder = tmp_path / "img.zarr"
     image = write_v2(folder, [SPARSE], {"version": "0.4", "axes": axes("yx")})
