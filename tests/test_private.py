@@ -27,6 +27,7 @@ from data_helpers import (
     load_labels_from_s3,
     open_multiscale,
     request_meter,
+    viewer_links,
 )
 from data_helpers.cache import DiskCache
 from data_helpers.sources import BUCKET
@@ -313,7 +314,8 @@ def test_a_busy_endpoint_is_asked_again_and_a_denied_chunk_is_an_error(root, qui
 
 
 def shown_by(image):
-    texts = [repr(image), image._repr_html_(), str(image.__dict__), image.url, image.title]
+    texts = [repr(viewer_links(image)), viewer_links(image)._repr_html_()]
+    texts += [repr(image), image._repr_html_(), str(image.__dict__), image.url, image.title]
     store = image._store
     texts += [repr(store), str(store), str(store.__dict__), repr(vars(store.access))]
     texts += [repr(store.access), repr(image.stored[0]), repr(image.stored[0].zarr_array.info)]

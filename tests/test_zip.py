@@ -22,6 +22,7 @@ from data_helpers import (
     _zip,
     open_multiscale,
     request_meter,
+    viewer_links,
 )
 from data_helpers.cache import DiskCache
 
@@ -389,6 +390,13 @@ def test_a_folder_may_be_called_like_an_archive(served, tmp_path):
     read(open_multiscale(tmp_path / "img.zip"))
     with pytest.raises(NotOmeZarrError, match=r"no OME-Zarr image at .*no\.ozx"):
         open_multiscale(f"{served.endpoint}/no.ozx")
+
+
+def test_links_of_other_viewers_say_what_to_do(archive, served):
+    here = viewer_links(open_multiscale(archive))
+    assert not here.links and not here.commands and repr(here).count("unpack it first") == 5
+    there = viewer_links(open_multiscale(f"{served.endpoint}/img.ozx"))
+    assert not there.links and there.notes["neuroglancer"].endswith("|zip:|zarr2:")
 
 
 def test_a_signed_address_is_kept_and_not_shown(archive, served, tmp_path):

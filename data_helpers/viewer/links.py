@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from .._access import archive_in
 from ..errors import ImageNotFoundError, NotOmeZarrError
 from ..multiscale import Multiscale
 from ..sources import BUCKET, IMAGES, PUBLIC_ENDPOINTS
@@ -42,6 +43,9 @@ USES = {
 ASKS = "the browser asks you to allow it (Chrome, Edge, perhaps Firefox) or refuses (Safari)"
 REFUSES = "most browsers refuse this: a page from https:// may not read from http://"
 SERVE_FIRST = "a web page cannot read a folder: `ome_zarr view` (of ome-zarr-py) serves it first"
+UNPACK_FIRST = "reads no zipped image: unpack it first"
+ZIP_SOURCE = "paste its address as a source, followed by"
+HAS_NO_KEY = "has no key for this private bucket"
 NEWER_COPY = "reads no version before 0.4, so this opens the newer copy beside it"
 NEWER_ONLY = "reads no version before 0.4, and this image is older"
 MISSING_CHANNEL = "if a channel is missing at first, zoom a little, and it comes"
@@ -110,7 +114,7 @@ class ViewerLinks:
         """One cell of the table."""
         if viewer in self.links:
             shown = f"{_anchor(self.links[viewer])}: {USES[viewer]}"
-        elif viewer == "napari":
+        elif viewer == "napari" and viewer in self.commands:
             shown = f"<code>{html.escape(self.commands[viewer])}</code>"
         else:
             shown = html.escape(self.commands.get(viewer, "no link"))
@@ -170,6 +174,10 @@ def viewer_links(image: int | str | Multiscale) -> ViewerLinks:
     """
     opened = image if isinstance(image, Multiscale) else None
     title = opened.title if opened else ""
+    if opened and opened.url.startswith("s3://"):
+        return _no_links(opened.url, title, HAS_NO_KEY)
+    if opened and archive_in(opened.url):
+        return _zip_links(opened, title)
     if opened and "://" not in opened.url:
         return _folder_links(opened.url, title)
     address = _address(opened.url if opened else str(image))
@@ -236,6 +244,21 @@ def _folder_links(folder: str, title: str) -> ViewerLinks:
         notes=dict.fromkeys(USES, SERVE_FIRST),
         title=title,
     )
+
+
+def _no_links(address: str, title: str, why: str) -> ViewerLinks:
+    """For an image that no other program can open as it is."""
+    return ViewerLinks(
+        address=address, links={}, commands={}, notes=dict.fromkeys(NAMES, why), title=title
+    )
+
+
+def _zip_links(image: Multiscale, title: str) -> ViewerLinks:
+    """For an image in an archive, which only Neuroglancer reads."""
+    links = _no_links(image.url, title, UNPACK_FIRST)
+    if "://" in image.url:
+        links.notes["neuroglancer"] = f"{ZIP_SOURCE} |zip:|zarr{image.metadata.zarr_format}:"
+    return links
 
 
 def _fragment(state: dict[str, Any]) -> str:
