@@ -190,7 +190,11 @@ def _find(
         try:
             return _open_address(join(resolve_source(source).endpoint, meant.value), context)
         except (NotOmeZarrError, AccessDeniedError, EndpointUnreachableError) as error:
-            raise type(error)(f"{error}{_own_key()}") from None
+            if not (more := _own_key()):
+                raise
+            failed = type(error)(f"{error}{more}")
+            failed.status = error.status
+        raise failed
     if meant.kind == "folder":
         return _open_address(_whole_path(meant.value), context)
     return _open_address(meant.value, context)
