@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ._axes import roles_of
 from .errors import MalformedMetadataError, NotOmeZarrError
 
 VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")
@@ -75,6 +76,8 @@ class ImageMetadata:
         Index to show first along "t" and "z"; None where they name none.
     ndim : int or None
         Number of axes; None where they name neither axes nor scales.
+    roles : tuple of str, or None
+        What each axis is for: see `data_helpers._axes`; None before version 0.3.
     """
 
     zarr_format: int
@@ -87,6 +90,7 @@ class ImageMetadata:
     channels: list[Channel] = field(default_factory=list)
     first_shown: dict[str, Any] = field(default_factory=dict)
     ndim: int | None = None
+    roles: tuple[str, ...] | None = None
 
 
 def read_image(attributes: dict[str, Any], zarr_format: int, where: str) -> ImageMetadata:
@@ -111,7 +115,7 @@ def read_image(attributes: dict[str, Any], zarr_format: int, where: str) -> Imag
     try:
         multiscale: dict[str, Any] = attributes["multiscales"][0]
         datasets = list(multiscale["datasets"])
-        axes, units = _read_axes(multiscale.get("axes"))
+        axes, units, roles = _read_axes(multiscale.get("axes"))
         scales, overall = [_read_scale(level) for level in datasets], _read_scale(multiscale)
         omero: dict[str, Any] = dict(attributes.get("omero") or {})
         defaults: dict[str, Any] = dict(omero.get("rdefs") or {})
@@ -124,6 +128,7 @@ def read_image(attributes: dict[str, Any], zarr_format: int, where: str) -> Imag
             paths=tuple(str(level["path"]) for level in datasets),
             axes=axes,
             units=units,
+            roles=roles,
             channels=_read_channels(omero.get("channels") or [], grey),
             first_shown={"t": defaults.get("defaultT"), "z": defaults.get("defaultZ")},
         )
@@ -186,16 +191,21 @@ def what_else(documents: Sequence[dict[str, Any]]) -> str:
 
 def _read_axes(
     axes: Sequence[str | dict[str, str]] | None,
-) -> tuple[tuple[str, ...] | None, tuple[str | None, ...] | None]:
-    """Names and units of the axes; none before 0.3, only names in 0.3.
+) -> tuple[tuple[str, ...] | None, tuple[str | None, ...] | None, tuple[str, ...] | None]:
+    """Names, units and roles of the axes; none before 0.3, only names in 0.3.
 
     Some label images of the IDR spell the key "units", so both spellings are taken.
     """
     if not axes:
-        return None, None
+        return None, None, None
     named = [{"name": axis} if isinstance(axis, str) else axis for axis in axes]
     names = tuple(str(axis["name"]) for axis in named)
-    return names, tuple(axis.get("unit") or axis.get("units") for axis in named)
+    units = tuple(axis.get("unit") or axis.get("units") for axis in named)
+    kinds = [axis.get("type") for axis in named]
+    roles = roles_of(names, [kind if isinstance(kind, str) else None for kind in kinds])
+    if not {"y", "x"} <= set(roles):
+        raise ValueError(f"axes {axes}, of which fewer than two are of space")
+    return names, units, roles
 
 
 def _read_scale(holder: dict[str, Any]) -> Scale | None:

@@ -145,10 +145,11 @@ class Multiscale:
         height, width = pixels if isinstance(pixels, tuple) else (pixels, pixels)
         if height < 1 or width < 1:
             raise ValueError(f"a picture needs at least one pixel, not {pixels!r}")
+        down, across = self.roles.index("y"), self.roles.index("x")
         fits = [
             index
             for index, array in enumerate(self.stored)
-            if array.shape[-2] >= height and array.shape[-1] >= width
+            if array.shape[down] >= height and array.shape[across] >= width
         ]
         return max(fits, default=0)
 
@@ -156,6 +157,15 @@ class Multiscale:
     def axes(self) -> tuple[str, ...]:
         """Names of the axes in storage order, such as ``("t", "c", "z", "y", "x")``."""
         return self.metadata.axes or AXES_BEFORE_0_3[-self.stored[0].ndim :]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What each axis is for, in storage order: "t", "c", "z", "y" or "x".
+
+        An axis is known by its type first and by its name second. One that is none of these five
+        has its own name here. "y" and "x" are always among them, in whichever order.
+        """
+        return self.metadata.roles or AXES_BEFORE_0_3[-self.stored[0].ndim :]
 
     @property
     def units(self) -> tuple[str | None, ...]:
@@ -177,12 +187,12 @@ class Multiscale:
         if self.has_scales:
             return [scale for scale in self.metadata.scales if scale is not None]
         finest = self.parent or self
-        base = dict(zip(finest.axes, finest.scales[0], strict=True)) if self.parent else {}
-        whole = dict(zip(finest.axes, finest.stored[0].shape, strict=True))
+        base = dict(zip(finest.roles, finest.scales[0], strict=True)) if self.parent else {}
+        whole = dict(zip(finest.roles, finest.stored[0].shape, strict=True))
         return [
             tuple(
-                base.get(axis, 1.0) * (1.0 if axis == "c" else whole.get(axis, size) / size)
-                for axis, size in zip(self.axes, array.shape, strict=True)
+                base.get(role, 1.0) * (1.0 if role == "c" else whole.get(role, size) / size)
+                for role, size in zip(self.roles, array.shape, strict=True)
             )
             for array in self.stored
         ]
@@ -193,8 +203,8 @@ class Multiscale:
         return self.metadata.channels
 
     def default(self, axis: str) -> int:
-        """Index to show first along "t" or "z": as the metadata say, or the middle one."""
-        size = self.stored[0].shape[self.axes.index(axis)]
+        """Index to show first along an axis, given by its role; the middle one if unsaid."""
+        size = self.stored[0].shape[self.roles.index(axis)]
         wanted = self.metadata.first_shown.get(axis)
         return wanted if isinstance(wanted, int) and 0 <= wanted < size else size // 2
 
@@ -258,7 +268,14 @@ class Multiscale:
     ) -> Multiscale:
         """A label image that is an array rather than a group of levels, as early stores have."""
         metadata = ImageMetadata(
-            self.metadata.zarr_format, "0.1", name, ("",), self.axes, self.units, (None,)
+            self.metadata.zarr_format,
+            "0.1",
+            name,
+            ("",),
+            self.axes,
+            self.units,
+            (None,),
+            roles=self.roles,
         )
         key = "zarr.json" if self.metadata.zarr_format == 3 else ".zarray"
         label = Multiscale(store, metadata, parent=self, documents={key: document})
@@ -291,7 +308,8 @@ class Multiscale:
 
     def _pixel_size(self, index: int) -> tuple[float, float]:
         """Size of a pixel along Y and X at a level."""
-        return self.scales[index][-2], self.scales[index][-1]
+        scale = self.scales[index]
+        return scale[self.roles.index("y")], scale[self.roles.index("x")]
 
     def _open(self, paths: Sequence[str]) -> list[StoredArray]:
         """Open some levels; their metadata documents are fetched all at once."""
