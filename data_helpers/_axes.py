@@ -32,7 +32,9 @@ def roles_of(names: Sequence[str], kinds: Sequence[str | None]) -> tuple[str, ..
             found[number] = role
 
     axes = range(len(names))
-    space = [number for number in axes if kinds[number] == "space"]
+    space = [
+        n for n in axes if kinds[n] == "space" or (not kinds[n] and told[n] in ("z", "y", "x"))
+    ]
     for by_name in (True, False):  # of two channel axes, "c" is the one that is called so
         for number in axes:
             role = BY_TYPE.get(kinds[number] or "", "")

@@ -203,8 +203,12 @@ class Multiscale:
         return self.metadata.channels
 
     def default(self, axis: str) -> int:
-        """Index to show first along an axis, given by its role; the middle one if unsaid."""
-        size = self.stored[0].shape[self.roles.index(axis)]
+        """Index to show first along an axis, given by its role: as the metadata say, or the middle.
+
+        An axis of any other role is given by its name.
+        """
+        named = self.roles if axis in self.roles else self.axes
+        size = self.stored[0].shape[named.index(axis)]
         wanted = self.metadata.first_shown.get(axis)
         return wanted if isinstance(wanted, int) and 0 <= wanted < size else size // 2
 
