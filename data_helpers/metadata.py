@@ -41,6 +41,10 @@ class Channel:
         Whether to show it at first.
     inverted : bool
         Whether the low values are the bright ones.
+    gamma : float
+        Power that brightness is raised to (``coefficient`` of the family "polynomial").
+    left_out : str
+        What the metadata say of its brightness that is not followed; empty if nothing.
     """
 
     label: str
@@ -48,6 +52,8 @@ class Channel:
     window: tuple[float, float] | None = None
     active: bool = True
     inverted: bool = False
+    gamma: float = 1.0
+    left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -229,6 +235,7 @@ def _read_channels(listed: list[dict[str, Any]], grey: bool) -> list[Channel]:
     for number, channel in enumerate(listed):
         window = dict(channel.get("window") or {})
         known = "start" in window and "end" in window
+        gamma, left_out = _read_gamma(channel)
         channels.append(
             Channel(
                 label=str(channel.get("label") or f"channel {number}"),
@@ -236,9 +243,28 @@ def _read_channels(listed: list[dict[str, Any]], grey: bool) -> list[Channel]:
                 window=(float(window["start"]), float(window["end"])) if known else None,
                 active=bool(channel.get("active", True)),
                 inverted=bool(channel.get("inverted", False)),
+                gamma=gamma,
+                left_out=left_out,
             )
         )
     return channels
+
+
+def _read_gamma(channel: dict[str, Any]) -> tuple[float, str]:
+    """The gamma of a channel, and what else is said of its brightness but cannot be followed.
+
+    As in OMERO, ``coefficient`` is a gamma in the family "polynomial", and without meaning in
+    "linear". The other families of OMERO, "exponential" and "logarithmic", are rare.
+    """
+    family, coefficient = channel.get("family"), channel.get("coefficient")
+    if family not in (None, "", "linear", "polynomial"):
+        return 1.0, f"family {family!r}"
+    if coefficient is None or coefficient == 1:
+        return 1.0, ""
+    number = isinstance(coefficient, int | float) and not isinstance(coefficient, bool)
+    if family == "linear" or not number or not 0.01 <= coefficient <= 100:
+        return 1.0, f"coefficient {coefficient!r}"
+    return float(coefficient), ""
 
 
 # Documents of arrays: ``.zarray`` (Zarr v2) or ``zarr.json`` (Zarr v3)
