@@ -1,14 +1,77 @@
-"""What each axis of an image is for: its role, found by its type first and by its name second."""
+"""The axes of an image: their names, their units, and what each is for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from ._formatting import as_written
+
+MOST_AXES = 5
+MOST_SPACE_AXES = 3
 
 BY_TYPE = {"time": "t", "channel": "c"}
 """Axis types of OME-Zarr that say what an axis is for; "space" leaves open which of three."""
 
 BY_NAME = {"t": "t", "time": "t", "c": "c", "channel": "c", "z": "z", "y": "y", "x": "x"}
 """Names, in lower case, that say it too."""
+
+
+class Axes(NamedTuple):
+    """Name, unit and role of each axis, in storage order."""
+
+    names: tuple[str, ...]
+    units: tuple[str | None, ...]
+    roles: tuple[str, ...]
+
+
+def read_axes(listed: Any, key: str, notes: list[str]) -> Axes:
+    """Understand a list of axes: names only, as in 0.3, or objects with type and unit.
+
+    Some label images of the IDR spell the key "units", so both spellings are taken.
+
+    Parameters
+    ----------
+    listed : object
+        What stands there.
+    key : str
+        Where it stands, for messages: "axes".
+    notes : list of str
+        Units that cannot be understood are added here.
+
+    Raises
+    ------
+    ValueError
+        These are not the axes of an image. The sentence names the key and what stands there.
+    """
+    if not isinstance(listed, list):
+        raise ValueError(f"{key} is {as_written(listed)}, not a list")
+    axes = [{"name": axis} if isinstance(axis, str) else axis for axis in listed]
+    for number, axis in enumerate(axes):
+        if not isinstance(axis, dict) or not isinstance(axis.get("name"), str | int):
+            raise ValueError(f"{key}[{number}] is {as_written(axis)}, which has no name")
+    names = [str(axis["name"]) for axis in axes]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{key} are {as_written(names)}, of which two have the same name")
+    if not 2 <= len(names) <= MOST_AXES:
+        raise ValueError(f"{key} are {as_written(names)}, but an image has 2 to {MOST_AXES}")
+    kinds = [kind if isinstance(kind := axis.get("type"), str) else None for axis in axes]
+    roles = roles_of(names, kinds)
+    of_space = sum(kind == "space" for kind in kinds)
+    if not {"y", "x"} <= set(roles) or of_space > MOST_SPACE_AXES:
+        raise ValueError(
+            f"{key} are {as_written(names)} of types {as_written(kinds)}, but 2 or 3 are of space"
+        )
+    units = [_read_unit(axis, f"{key}[{number}]", notes) for number, axis in enumerate(axes)]
+    return Axes(tuple(names), tuple(units), roles)
+
+
+def _read_unit(axis: dict[str, Any], key: str, notes: list[str]) -> str | None:
+    unit = axis.get("unit") or axis.get("units")
+    if unit and not isinstance(unit, str):
+        notes.append(f"{key}.unit {as_written(unit)}")
+        return None
+    return unit or None
 
 
 def roles_of(names: Sequence[str], kinds: Sequence[str | None]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 
@@ -36,3 +37,9 @@ def format_length(micrometers: float) -> str:
 def one_line(error: BaseException) -> str:
     """What an error says, on one line; libraries also write several."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def as_written(value: object) -> str:
+    """A value of the metadata as it stands there, on one line, and cut short."""
+    text = " ".join(json.dumps(value, ensure_ascii=False, default=str).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."

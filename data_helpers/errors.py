@@ -22,6 +22,10 @@ class OmeZarrError(Exception):
         return [f"{type(self).__name__}: {self}".partition("\n")[0]]
 
 
+class OmeZarrWarning(UserWarning):
+    """Something about an image that a reader should know, though it can be read."""
+
+
 class ImageNotFoundError(OmeZarrError):
     """No image with this id at the source in use."""
 

@@ -7,53 +7,26 @@ function of these documents: nothing asks a store, and nothing is guessed.
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ._axes import roles_of
+from ._axes import Axes, read_axes
+from ._coordinates import Scale, multiply, own_system, read_scale, scene_images
+from ._formatting import as_written
+from ._hints import Channel as Channel
+from ._hints import read_hints
 from .errors import MalformedMetadataError, NotOmeZarrError
 
-VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")
-"""OME-Zarr versions that are understood."""
+VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6")
+"""OME-Zarr versions that are understood, and what builds on them, such as "0.6.dev1"."""
 
 AXES_BEFORE_0_3 = ("t", "c", "z", "y", "x")
 """What the axes of an array are where the metadata name none; the last ones, if it has fewer."""
-
-Scale = tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Channel:
-    """How one channel is meant to be shown.
-
-    Attributes
-    ----------
-    label : str
-        Its name, such as "DAPI".
-    color : str
-        Six hexadecimal digits, red green blue, such as "00FF00".
-    window : tuple of float, or None
-        Pixel values to show as black and as full colour.
-    active : bool
-        Whether to show it at first.
-    inverted : bool
-        Whether the low values are the bright ones.
-    gamma : float
-        Power that brightness is raised to (``coefficient`` of the family "polynomial").
-    left_out : str
-        What the metadata say of its brightness that is not followed; empty if nothing.
-    """
-
-    label: str
-    color: str = "FFFFFF"
-    window: tuple[float, float] | None = None
-    active: bool = True
-    inverted: bool = False
-    gamma: float = 1.0
-    left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +36,7 @@ class ImageMetadata:
     Attributes
     ----------
     zarr_format : int
-        2 (up to OME-Zarr 0.4) or 3 (OME-Zarr 0.5).
+        2 (up to OME-Zarr 0.4) or 3 (since OME-Zarr 0.5).
     version : str
         OME-Zarr version, such as "0.4".
     name : str
@@ -83,7 +56,9 @@ class ImageMetadata:
     ndim : int or None
         Number of axes; None where they name neither axes nor scales.
     roles : tuple of str, or None
-        What each axis is for: see `data_helpers._axes`; None before version 0.3.
+        What each axis is for: see `Multiscale.roles`; None before version 0.3.
+    left_out : tuple of str
+        What the metadata say that is not followed: keys, and what stands there.
     """
 
     zarr_format: int
@@ -97,6 +72,7 @@ class ImageMetadata:
     first_shown: dict[str, Any] = field(default_factory=dict)
     ndim: int | None = None
     roles: tuple[str, ...] | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def read_image(attributes: dict[str, Any], zarr_format: int, where: str) -> ImageMetadata:
@@ -118,41 +94,117 @@ def read_image(attributes: dict[str, Any], zarr_format: int, where: str) -> Imag
     NotOmeZarrError
         Their version is not one of `VERSIONS`.
     """
+    notes: list[str] = []
     try:
-        multiscale: dict[str, Any] = attributes["multiscales"][0]
-        datasets = list(multiscale["datasets"])
-        axes, units, roles = _read_axes(multiscale.get("axes"))
-        scales, overall = [_read_scale(level) for level in datasets], _read_scale(multiscale)
-        omero: dict[str, Any] = dict(attributes.get("omero") or {})
-        defaults: dict[str, Any] = dict(omero.get("rdefs") or {})
-        grey = defaults.get("model") == "greyscale"
-        version = attributes.get("version") or multiscale.get("version")
-        found = ImageMetadata(
-            zarr_format=zarr_format,
-            version=str(version or ("0.5" if zarr_format == 3 else "0.1")),
-            name=str(multiscale.get("name") or omero.get("name") or ""),
-            paths=tuple(str(level["path"]) for level in datasets),
-            axes=axes,
-            units=units,
-            roles=roles,
-            channels=_read_channels(omero.get("channels") or [], grey),
-            first_shown={"t": defaults.get("defaultT"), "z": defaults.get("defaultZ")},
-        )
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise malformed(where, f"{type(error).__name__}: {error}") from None
-    if not found.paths:
-        raise malformed(where, "no levels are listed")
-    lengths = {len(each) for each in (axes, overall, *scales) if each is not None}
-    if len(lengths) > 1:
-        raise malformed(where, "axes and scales differ in number")
-    if found.version not in VERSIONS:
+        multiscale = _first_multiscale(attributes, notes)
+        version = _read_version(attributes, multiscale, zarr_format, where)
+        datasets = _read_datasets(multiscale, notes)
+        axes = _find_axes(multiscale, datasets, version, notes)
+        scales = _read_scales(multiscale, datasets, version, axes, notes)
+    except ValueError as error:
+        raise malformed(where, str(error)) from None
+    hints = read_hints(attributes.get("omero"), notes)
+    sizes = next((scale for scale in scales if scale), ())
+    return ImageMetadata(
+        zarr_format=zarr_format,
+        version=version,
+        name=str(multiscale.get("name") or hints.name),
+        paths=tuple(path for path, _, _ in datasets),
+        axes=axes and axes.names,
+        units=axes and axes.units,
+        roles=axes and axes.roles,
+        scales=scales,
+        channels=hints.channels,
+        first_shown=hints.first_shown,
+        ndim=len(axes.names if axes else sizes) or None,
+        left_out=tuple(notes),
+    )
+
+
+def _first_multiscale(attributes: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    listed = attributes.get("multiscales")
+    if not isinstance(listed, list) or not listed or not isinstance(listed[0], dict):
+        raise ValueError(f"multiscales is {as_written(listed)}, not a list of images")
+    if len(listed) > 1:
+        notes.append(f"{len(listed) - 1} of {len(listed)} multiscales, all after the first")
+    return listed[0]
+
+
+def _read_version(
+    attributes: dict[str, Any], multiscale: dict[str, Any], zarr_format: int, where: str
+) -> str:
+    """The version as written, or the one that has no place for it."""
+    version = attributes.get("version") or multiscale.get("version")
+    if not version:
+        newest = "0.6" if "coordinateSystems" in multiscale else "0.5"
+        return newest if zarr_format == 3 else "0.1"
+    if not re.match(r"0\.[1-6](?!\d)", str(version)):
         raise NotOmeZarrError(
-            f"{where} says OME-Zarr version {found.version!r}, but this package reads "
+            f"{where} says OME-Zarr version {version!r}, but this package reads "
             f"versions {VERSIONS[0]} to {VERSIONS[-1]}; look for a newer release of it."
         )
-    if overall:
-        scales = [scale and _product(scale, overall) for scale in scales]
-    return replace(found, scales=tuple(scales), ndim=min(lengths, default=None))
+    return str(version)
+
+
+def _read_datasets(
+    multiscale: dict[str, Any], notes: list[str]
+) -> list[tuple[str, str, dict[str, Any]]]:
+    """For each level its path, its key for messages, and the object that describes it."""
+    listed = multiscale.get("datasets")
+    if not isinstance(listed, list):
+        raise ValueError(f"datasets is {as_written(listed)}, not a list of levels")
+    found: list[tuple[str, str, dict[str, Any]]] = []
+    for number, level in enumerate(listed):
+        key = f"datasets[{number}]"
+        if not isinstance(level, dict) or not isinstance(level.get("path"), str | int):
+            raise ValueError(f"{key} is {as_written(level)}, which has no path")
+        path = str(level["path"])
+        if path in [known for known, _, _ in found]:
+            notes.append(f"{key}, which lists the level {as_written(path)} again")
+        else:
+            found.append((path, f"{key}.", level))
+    if not found:
+        raise ValueError("no levels are listed: datasets is []")
+    return found
+
+
+def _find_axes(
+    multiscale: dict[str, Any],
+    datasets: list[tuple[str, str, dict[str, Any]]],
+    version: str,
+    notes: list[str],
+) -> Axes | None:
+    """The axes, which stand in a coordinate system since 0.6; None where none need be named."""
+    listed, key = multiscale.get("axes"), "axes"
+    if version.startswith("0.6") and ("coordinateSystems" in multiscale or listed is None):
+        listed, key = own_system(multiscale, [level for _, _, level in datasets], notes)
+    if listed in (None, []):
+        if version < "0.4":
+            return None
+        raise ValueError(f"{key} are missing, which version {version} has to name")
+    return read_axes(listed, key, notes)
+
+
+def _read_scales(
+    multiscale: dict[str, Any],
+    datasets: list[tuple[str, str, dict[str, Any]]],
+    version: str,
+    axes: Axes | None,
+    notes: list[str],
+) -> tuple[Scale | None, ...]:
+    """For each level the size of a pixel along each axis.
+
+    The transformations of the image come after those of each level. Since 0.6 they lead on to
+    another coordinate system, which is not this image's own.
+    """
+    ndim = len(axes.names) if axes else None
+    scales = [read_scale(level, key, ndim, notes) for _, key, level in datasets]
+    if not version.startswith("0.6"):
+        overall = read_scale(multiscale, "", ndim, notes)
+        scales = [scale and multiply(scale, overall) if overall else scale for scale in scales]
+    if len({len(scale) for scale in scales if scale}) > 1:
+        raise ValueError(f"the levels have scales that differ in length: {as_written(scales)}")
+    return tuple(scales)
 
 
 def malformed(where: str, what: str) -> MalformedMetadataError:
@@ -167,8 +219,55 @@ def ome_attributes(document: dict[str, Any]) -> dict[str, Any]:
     """OME metadata from ``.zattrs`` (as they are) or ``zarr.json`` (below attributes, ome)."""
     if document.get("zarr_format") != 3:
         return document
-    attributes = document.get("attributes") or {}
-    return attributes.get("ome") or attributes
+    attributes = document.get("attributes")
+    if not isinstance(attributes, dict):
+        return {}
+    ome = attributes.get("ome") or attributes
+    return ome if isinstance(ome, dict) else {}
+
+
+def growth(paths: Sequence[str], shapes: Sequence[tuple[int, ...]], roles: Sequence[str]) -> str:
+    """What is wrong with levels that are not listed from the finest to the coarsest, or nothing."""
+    for number, (finer, coarser) in enumerate(itertools.pairwise(shapes), 1):
+        if len(finer) != len(coarser):
+            return f"levels of shapes {finer} and {coarser}"
+        for role, before, size in zip(roles, finer, coarser, strict=True):
+            if role in ("z", "y", "x") and size > before:
+                return (
+                    f"datasets lists level {paths[number]!r}, of {size} pixels along {role}, after "
+                    f"the smaller level {paths[number - 1]!r}, of {before}"
+                )
+    return ""
+
+
+def describe_array_label(
+    shape: Any,
+    zarr_format: int,
+    name: str,
+    axes: Sequence[str],
+    units: Sequence[str | None],
+    roles: Sequence[str],
+) -> ImageMetadata:
+    """What is known of a label image that is a single array: the axes of the image it belongs to.
+
+    Where it has fewer axes than the image, it lacks channels first, then time, then depth.
+    """
+    kept = list(range(len(roles)))
+    ndim = len(shape) if isinstance(shape, list) else len(roles)
+    for role in ("c", "t", *roles):
+        if ndim < len(kept) and role not in ("y", "x"):
+            kept = [axis for axis in kept if roles[axis] != role]
+    return ImageMetadata(
+        zarr_format,
+        "0.1",
+        name,
+        ("",),
+        tuple(axes[axis] for axis in kept),
+        tuple(units[axis] for axis in kept),
+        (None,),
+        ndim=len(kept),
+        roles=tuple(roles[axis] for axis in kept),
+    )
 
 
 def label_names(document: dict[str, Any], where: str) -> list[str] | None:
@@ -176,9 +275,10 @@ def label_names(document: dict[str, Any], where: str) -> list[str] | None:
     listed = ome_attributes(document).get("labels")
     if listed is None:
         return None
-    if not isinstance(listed, list):
-        raise malformed(where, f"labels should hold a list of names, not {listed!r}")
-    return [str(name) for name in listed]
+    names = listed if isinstance(listed, list) else [listed]
+    if names is not listed or not all(isinstance(name, str | int) for name in names):
+        raise malformed(where, f"labels should hold a list of names, not {as_written(listed)}")
+    return list(dict.fromkeys(map(str, names)))
 
 
 def what_else(documents: Sequence[dict[str, Any]]) -> str:
@@ -188,6 +288,9 @@ def what_else(documents: Sequence[dict[str, Any]]) -> str:
         attributes.update(ome_attributes(document))
     if "plate" in attributes or "well" in attributes:
         return "a plate: open one image inside it, such as its A/1/0"
+    if "scene" in attributes:
+        images = ", ".join(map(repr, scene_images(attributes["scene"])))
+        return f"a scene of several images: open one of them, {images or 'which it does not name'}"
     if "bioformats2raw.layout" in attributes:
         return "a collection of images: open one inside it, such as its folder 0"
     if documents:
@@ -195,95 +298,54 @@ def what_else(documents: Sequence[dict[str, Any]]) -> str:
     return "neither .zattrs nor zarr.json; check the address (it often ends in .zarr)"
 
 
-def _read_axes(
-    axes: Sequence[str | dict[str, str]] | None,
-) -> tuple[tuple[str, ...] | None, tuple[str | None, ...] | None, tuple[str, ...] | None]:
-    """Names, units and roles of the axes; none before 0.3, only names in 0.3.
-
-    Some label images of the IDR spell the key "units", so both spellings are taken.
-    """
-    if not axes:
-        return None, None, None
-    named = [{"name": axis} if isinstance(axis, str) else axis for axis in axes]
-    names = tuple(str(axis["name"]) for axis in named)
-    units = tuple(axis.get("unit") or axis.get("units") for axis in named)
-    kinds = [axis.get("type") for axis in named]
-    roles = roles_of(names, [kind if isinstance(kind, str) else None for kind in kinds])
-    if not {"y", "x"} <= set(roles):
-        raise ValueError(f"axes {axes}, of which fewer than two are of space")
-    return names, units, roles
-
-
-def _read_scale(holder: dict[str, Any]) -> Scale | None:
-    """The scale among a level's ``coordinateTransformations``, or None."""
-    for transform in holder.get("coordinateTransformations") or []:
-        if transform["type"] == "scale":
-            scale = tuple(float(size) for size in transform["scale"])
-            if 0 in scale:
-                raise ValueError(f"a scale of {scale}")
-            return scale
-    return None
-
-
-def _product(scale: Scale, overall: Scale) -> Scale:
-    return tuple(a * b for a, b in zip(scale, overall, strict=True))
-
-
-def _read_channels(listed: list[dict[str, Any]], grey: bool) -> list[Channel]:
-    """The channels that the metadata list; white if they are to be shown in grey."""
-    channels = []
-    for number, channel in enumerate(listed):
-        window = dict(channel.get("window") or {})
-        known = "start" in window and "end" in window
-        gamma, left_out = _read_gamma(channel)
-        channels.append(
-            Channel(
-                label=str(channel.get("label") or f"channel {number}"),
-                color="FFFFFF" if grey else str(channel.get("color") or "FFFFFF"),
-                window=(float(window["start"]), float(window["end"])) if known else None,
-                active=bool(channel.get("active", True)),
-                inverted=bool(channel.get("inverted", False)),
-                gamma=gamma,
-                left_out=left_out,
-            )
-        )
-    return channels
-
-
-def _read_gamma(channel: dict[str, Any]) -> tuple[float, str]:
-    """The gamma of a channel, and what else is said of its brightness but cannot be followed.
-
-    As in OMERO, ``coefficient`` is a gamma in the family "polynomial", and without meaning in
-    "linear". The other families of OMERO, "exponential" and "logarithmic", are rare.
-    """
-    family, coefficient = channel.get("family"), channel.get("coefficient")
-    if family not in (None, "", "linear", "polynomial"):
-        return 1.0, f"family {family!r}"
-    if coefficient is None or coefficient == 1:
-        return 1.0, ""
-    number = isinstance(coefficient, int | float) and not isinstance(coefficient, bool)
-    if family == "linear" or not number or not 0.01 <= coefficient <= 100:
-        return 1.0, f"coefficient {coefficient!r}"
-    return float(coefficient), ""
-
-
 # Documents of arrays: ``.zarray`` (Zarr v2) or ``zarr.json`` (Zarr v3)
 
 
 def tidy_array_document(document: dict[str, Any]) -> dict[str, Any]:
-    """Zarr v2 metadata as Bio-Formats writes them, in the form that the specification asks for."""
+    """Array metadata as programs write them, in the form that the specification asks for.
+
+    Bio-Formats writes a fill value as a string and an empty list of filters; others write null.
+    """
     if document["zarr_format"] != 2:
-        return document
-    fill = document["fill_value"]
-    if isinstance(fill, str) and np.dtype(document["dtype"]).kind in "iu":
-        fill = int(fill)
-    separator = document.get("dimension_separator") or "."
+        fill = _tidy_fill(document["fill_value"], document["data_type"])
+        return {**document, "fill_value": fill}
     return {
         **document,
-        "fill_value": fill,
+        "fill_value": _tidy_fill(document["fill_value"], document["dtype"]),
         "filters": document.get("filters") or None,
-        "dimension_separator": separator,
+        "dimension_separator": document.get("dimension_separator") or ".",
     }
+
+
+def _tidy_fill(fill: Any, dtype: Any) -> Any:
+    """A fill value as JSON has it for this data type; null counts as 0."""
+    try:
+        kind = np.dtype(dtype).kind
+    except TypeError:  # Zarr knows more data types than NumPy, and refuses the others
+        return fill
+    if fill is None and kind in "biufc":
+        fill = "0"
+    try:
+        if kind == "c" and isinstance(fill, int | float | str):
+            return [complex(fill).real, complex(fill).imag]
+        return _fill_of_text(fill, kind) if isinstance(fill, str) else fill
+    except ValueError:
+        raise ValueError(f"fill_value is {as_written(fill)} for pixels of type {dtype}") from None
+
+
+def _fill_of_text(fill: str, kind: str) -> Any:
+    """The fill value meant by a string; one of floats may also be its bits in hexadecimal."""
+    if kind == "b":
+        return bool(["false", "true", "0", "1"].index(fill.lower()) % 2)
+    if kind == "f" and not fill.startswith("0x"):
+        number = float(fill)
+        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(str(number), number)
+    if kind in "iu" and not fill.lstrip("-").isdecimal():
+        number = float(fill)
+        if not number.is_integer():
+            raise ValueError
+        return int(number)
+    return int(fill) if kind in "iu" else fill
 
 
 def chunk_shape(document: dict[str, Any]) -> list[int]:

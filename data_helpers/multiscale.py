@@ -10,12 +10,15 @@ from typing import Any
 import dask.array as da
 
 from ._formatting import format_bytes, format_shape
+from ._warning import warn
 from .addresses import last_part
 from .errors import AccessDeniedError, LevelNotFoundError, NoLabelsError
 from .metadata import (
     AXES_BEFORE_0_3,
     Channel,
     ImageMetadata,
+    describe_array_label,
+    growth,
     label_names,
     malformed,
     ome_attributes,
@@ -24,6 +27,9 @@ from .metadata import (
 from .sources import IMAGES
 from .store import RetryingStore
 from .stored_array import StoredArray, open_array
+
+DOCUMENTS = {2: (".zattrs", ".zarray"), 3: ("zarr.json",)}
+"""For each Zarr format the document of an image and that of an array."""
 
 
 class Multiscale:
@@ -60,6 +66,9 @@ class Multiscale:
         self.parent = parent
         self._store = store
         self._documents = documents or {}
+        if metadata.left_out:
+            parts = "; ".join(metadata.left_out)
+            warn(f"{self.url} is read, but these parts of its metadata are left out: {parts}.")
 
     @property
     def version(self) -> str:
@@ -88,7 +97,11 @@ class Multiscale:
     @cached_property
     def stored(self) -> list[StoredArray]:
         """The levels as stored, finest first; **indexing one of them reads pixels**."""
-        return self._open(self.paths)
+        arrays = self._open(self.paths)
+        roles = self.metadata.roles or AXES_BEFORE_0_3[-arrays[0].ndim :]
+        if problem := growth(self.paths, [array.shape for array in arrays], roles):
+            raise malformed(self.url, problem)
+        return arrays
 
     @cached_property
     def levels(self) -> list[da.Array]:
@@ -199,8 +212,17 @@ class Multiscale:
 
     @property
     def channels(self) -> list[Channel]:
-        """The channels as the metadata (``omero``) describe them; empty if they do not."""
-        return self.metadata.channels
+        """The channels as the metadata (``omero``) describe them; empty if they do not.
+
+        There are as many as the image has: of the others only the number is known.
+        """
+        described = self.metadata.channels
+        if not described:
+            return []
+        sizes = dict(zip(self.roles, self.stored[0].shape, strict=True))
+        missing = range(len(described), sizes.get("c", 1))
+        unknown = [Channel(f"channel {number}") for number in missing]
+        return described[: sizes.get("c", 1)] + unknown
 
     def default(self, axis: str) -> int:
         """Index to show first along an axis, given by its role: as the metadata say, or the middle.
@@ -214,13 +236,29 @@ class Multiscale:
 
     @cached_property
     def labels(self) -> list[str]:
-        """Names of the label images; empty if there are none."""
-        key = "labels/zarr.json" if self.metadata.zarr_format == 3 else "labels/.zattrs"
-        documents, _ = self._store.read_json([key], optional=True)
-        listed = label_names(documents.get(key, {}), self.url)
-        if listed is None and self.image_id in IMAGES:
-            return list(IMAGES[self.image_id].label_names)
-        return listed or []
+        """Names of the label images that are listed; empty if none are.
+
+        Labels that exist but are not listed can be opened by their name: see `label`.
+        """
+        return self._label_list[1]
+
+    @cached_property
+    def _label_list(self) -> tuple[int, list[str]]:
+        """Zarr format of the list of labels, and the names in it.
+
+        Labels may have been added by another program in the other format, so its list is asked
+        for, too, but only where that of the image's own format is missing.
+        """
+        own = self.metadata.zarr_format
+        for zarr_format in (own, 5 - own):
+            key = f"labels/{DOCUMENTS[zarr_format][0]}"
+            documents, _ = self._store.read_json([key], optional=True)
+            if key in documents:
+                listed = label_names(documents[key], self.url)
+                if listed is not None:
+                    return zarr_format, listed
+        known = IMAGES[self.image_id].label_names if self.image_id in IMAGES else ()
+        return own, list(known)
 
     def label(self, name: str | None = None) -> Multiscale:
         """Open a label image.
@@ -228,7 +266,7 @@ class Multiscale:
         Parameters
         ----------
         name : str, optional
-            One of `labels`; the first one if left out.
+            One of `labels`, or any other that exists; the first one if left out.
 
         Returns
         -------
@@ -238,50 +276,60 @@ class Multiscale:
         Raises
         ------
         NoLabelsError
-            The image has no labels, or none of this name.
+            The image has no labels, or none of this name; the message lists those that exist.
         """
+        zarr_format, listed = self._label_list
+        if name is None and not listed:
+            raise self._no_labels()
+        wanted = listed[0] if name is None else str(name)
+        if label := self._find_label(wanted, zarr_format):
+            return label
+        if wanted not in listed:
+            raise self._no_labels(wanted)
+        others = [self._find_label(other, zarr_format) for other in listed if other != wanted]
+        found = [label for label in others if label]
+        lost = (
+            f"{self.title} lists a label image {wanted!r}, but "
+            f"{self._store.below(f'labels/{wanted}').url} holds none; the upload may be incomplete"
+        )
+        if name is None and found:
+            warn(f"{lost}, so {found[0].name!r} is taken instead.")
+            return found[0]
+        exist = ", ".join(repr(label.name) for label in found)
+        raise NoLabelsError(f"{lost}; {exist} can be opened." if found else f"{lost}.")
+
+    def _no_labels(self, name: str = "") -> NoLabelsError:
+        """The error for an image without labels, or without the one that was asked for."""
         if not self.labels:
-            raise NoLabelsError(
+            return NoLabelsError(
                 f"{self.title} at {self.url} has no label images; an image that has some is "
                 "6001247."
             )
-        name = self.labels[0] if name is None else str(name)
-        if name not in self.labels:
-            raise NoLabelsError(
-                f"{self.title} has no label image {name!r}; it has "
-                f"{', '.join(map(repr, self.labels))}."
-            )
+        listed = ", ".join(map(repr, self.labels))
+        return NoLabelsError(f"{self.title} has no label image {name!r}; it has {listed}.")
+
+    def _find_label(self, name: str, zarr_format: int) -> Multiscale | None:
+        """A label image in the format in which labels are listed, or else in the other one."""
+        if set(name.split("/")) & {"", ".", ".."}:
+            return None
         store = self._store.below(f"labels/{name}")
-        zarr_format = self.metadata.zarr_format
-        keys = ["zarr.json"] if zarr_format == 3 else [".zattrs", ".zarray"]
-        documents, _ = store.read_json(keys, optional=True)
-        attributes = ome_attributes(documents.get(keys[0], {}))
-        if "multiscales" in attributes:
-            metadata = read_image(attributes, zarr_format, store.url)
-            return Multiscale(store, metadata, parent=self)
-        document = documents.get(keys[-1], {})
-        if "shape" in document:
-            return self._single_array_label(store, name, document)
-        raise NoLabelsError(
-            f"{self.title} lists a label image {name!r}, but {store.url} holds none; the upload "
-            "may be incomplete."
-        )
+        for number in (zarr_format, 5 - zarr_format):
+            keys = DOCUMENTS[number]
+            documents, _ = store.read_json(keys, optional=True)
+            attributes = ome_attributes(documents.get(keys[0], {}))
+            if "multiscales" in attributes:
+                return Multiscale(store, read_image(attributes, number, store.url), parent=self)
+            if "shape" in documents.get(keys[-1], {}):
+                return self._single_array_label(store, name, number, documents[keys[-1]])
+        return None
 
     def _single_array_label(
-        self, store: RetryingStore, name: str, document: dict[str, Any]
+        self, store: RetryingStore, name: str, zarr_format: int, document: dict[str, Any]
     ) -> Multiscale:
         """A label image that is an array rather than a group of levels, as early stores have."""
-        metadata = ImageMetadata(
-            self.metadata.zarr_format,
-            "0.1",
-            name,
-            ("",),
-            self.axes,
-            self.units,
-            (None,),
-            roles=self.roles,
-        )
-        key = "zarr.json" if self.metadata.zarr_format == 3 else ".zarray"
+        ours = (self.axes, self.units, self.roles)
+        metadata = describe_array_label(document["shape"], zarr_format, name, *ours)
+        key = DOCUMENTS[zarr_format][-1]
         label = Multiscale(store, metadata, parent=self, documents={key: document})
         label.stored  # noqa: B018  (opens the array now, so that an error shows here)
         return label

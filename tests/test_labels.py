@@ -237,6 +237,15 @@ def test_known_labels_are_found_without_their_list(served, tmp_path):
 
 
 def test_the_list_of_labels_is_asked_for_once(image_v01, asked):
+    """In the other Zarr format only where there is none in the image's own."""
+    image = open_multiscale(image_v01)
+    asked.clear()
+    assert image.labels == image.labels == []
+    assert [one.url.rsplit("/", 2)[1:] for one in asked] == [
+        ["labels", ".zattrs"],
+        ["labels", "zarr.json"],
+    ]
+    write_json(image_v01 / "labels/.zattrs", {"labels": []})
     image = open_multiscale(image_v01)
     asked.clear()
     assert image.labels == image.labels == []
