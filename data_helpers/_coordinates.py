@@ -140,10 +140,9 @@ def own_system(
 
 def _output(level: dict[str, Any]) -> Any:
     """Name of the system that the transformation of a level leads to; an object or a string."""
-    transforms = level.get("coordinateTransformations")
-    last = transforms[-1] if isinstance(transforms, list) and transforms else None
-    output = last.get("output") if isinstance(last, dict) else None
-    return output.get("name") if isinstance(output, dict) else output
+    outputs = [one.get("output") for one in _objects(level.get("coordinateTransformations"))]
+    named = [one.get("name") if isinstance(one, dict) else one for one in outputs if one]
+    return named[-1] if named else None
 
 
 def scene_images(scene: Any) -> list[str]:

@@ -184,6 +184,8 @@ class _Reader:
     def flag(self, name: str, default: bool) -> bool:
         """True or false, also as a number or in words."""
         value = self.content.get(name)
+        if isinstance(value, int | float):
+            return bool(value)
         words = {"true": True, "false": False, "1": True, "0": False}
         word = str(value).strip().lower()
         if value is not None and word not in words:
@@ -261,7 +263,7 @@ def _color_of_text(text: str) -> str | None:
         return _color_of_integer(int(text))
     if match := re.fullmatch(r"rgba?\(([^()]*)\)", text.lower()):
         return _color_of_numbers([as_number(part) for part in match[1].split(",")])
-    if not re.fullmatch(r"[A-Za-z: ]+", text):
+    if not re.fullmatch(r"[A-Za-z: ]+", text) or text.lower() == "none":
         return None
     from matplotlib.colors import to_hex  # knows the names, but takes long to import
 

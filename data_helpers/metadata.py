@@ -176,7 +176,7 @@ def _find_axes(
 ) -> Axes | None:
     """The axes, which stand in a coordinate system since 0.6; None where none need be named."""
     listed, key = multiscale.get("axes"), "axes"
-    if version.startswith("0.6") and ("coordinateSystems" in multiscale or listed is None):
+    if "coordinateSystems" in multiscale and (version >= "0.6" or not listed):
         listed, key = own_system(multiscale, [level for _, _, level in datasets], notes)
     if listed in (None, []):
         if version < "0.4":
@@ -199,7 +199,7 @@ def _read_scales(
     """
     ndim = len(axes.names) if axes else None
     scales = [read_scale(level, key, ndim, notes) for _, key, level in datasets]
-    if not version.startswith("0.6"):
+    if version < "0.6":
         overall = read_scale(multiscale, "", ndim, notes)
         scales = [scale and multiply(scale, overall) if overall else scale for scale in scales]
     if len({len(scale) for scale in scales if scale}) > 1:

@@ -44,7 +44,7 @@ def open_multiscale(
     Parameters
     ----------
     image : int, str or Path
-        An IDR image id (9822152 or "9822152"), or any OME-Zarr image (version 0.1 to 0.5) by its
+        An IDR image id (9822152 or "9822152"), or any OME-Zarr image (version 0.1 to 0.6) by its
         ``https://`` address, its ``s3://bucket/key``, or a local folder. See Notes. A
         zipped image (``.ozx`` or ``.zip``, a draft of the format) is read in parts, as a folder is.
     source : str, optional
