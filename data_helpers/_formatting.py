@@ -20,6 +20,13 @@ def format_bytes(count: float) -> str:
     return f"{count:.0f} bytes" if units[-1] == "bytes" else f"{count:.3g} {units[-1]}"
 
 
+def format_value(value: float) -> str:
+    """A pixel value as people say it: whole numbers in full, others with six digits."""
+    if math.isfinite(value) and value == int(value) and (isinstance(value, int) or value < 1e15):
+        return f"{int(value):,}"
+    return f"{value:,.6g}"
+
+
 def round_length(longest: float) -> float:
     """The largest of 1, 2, 5, 10, 20, 50 and so on that is not longer: for a scale bar."""
     power = 10.0 ** math.floor(math.log10(longest))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._planes import scale_yx, size_yx, yx
 from .multiscale import Multiscale
 
 MICROMETERS = {
@@ -38,17 +39,15 @@ def finest_pixel(image: Multiscale) -> tuple[tuple[float, float] | None, str]:
     whole = image.parent or image
     if not whole.has_scales:
         return None, "the metadata hold no scale"
-    if whole.scales[0][-2:] == (1.0, 1.0):
+    if scale_yx(whole, 0) == (1.0, 1.0):
         return None, "the metadata hold only a placeholder, 1"
-    strange = [unit for unit in image.units[-2:] if not micrometers(unit)]
+    units = [image.units[axis] for axis in yx(image)]
+    strange = [unit for unit in units if not micrometers(unit)]
     if strange:
         return None, f"unit {strange[0]!r}" if strange[0] else "the metadata name no unit"
-    height, width = image.scales[0][-2:]
-    size = (
-        abs(height) * micrometers(image.units[-2]),
-        abs(width) * micrometers(image.units[-1]),
-    )
-    across = max(side * n for side, n in zip(size, image.stored[0].shape[-2:], strict=True))
+    height, width = scale_yx(image, 0)
+    size = (height * micrometers(units[0]), width * micrometers(units[1]))
+    across = max(side * n for side, n in zip(size, size_yx(image, 0), strict=True))
     if across > WIDEST:
         return None, f"the metadata make the picture {across / 10_000:.3g} cm wide"
     return size, ""
@@ -59,5 +58,5 @@ def pixel_size(image: Multiscale, resolution: str | int = 0) -> tuple[float, flo
     finest, _ = finest_pixel(image)
     if finest is None:
         return None
-    level, first = image.scales[image.index(resolution)], image.scales[0]
-    return finest[0] * level[-2] / first[-2], finest[1] * level[-1] / first[-1]
+    level, first = scale_yx(image, image.index(resolution)), scale_yx(image, 0)
+    return finest[0] * level[0] / first[0], finest[1] * level[1] / first[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,77 +11,38 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar  # type: ignore[import-untyped]
-from skimage.segmentation import find_boundaries
 
-from ._formatting import format_length, format_shape, round_length
+from ._facts import Shown, notes_on, sentence
+from ._formatting import format_length, round_length
 from ._pixel_size import pixel_size
+from ._pixels import (
+    MISSING_COLOR,
+    Window,
+    brightness,
+    checked,
+    color_picture,
+    drawable,
+    offset_of,
+    outlines,
+    range_window,
+    shifted,
+    some_width,
+    usable,
+    value_range,
+    whole_labels,
+    without_value,
+)
+from ._planes import is_color_picture, part, place, read_picture, scale_yx
+from .errors import NotDrawableError
+from .metadata import Channel
 from .multiscale import Multiscale
 from .sources import Source
 
 OUTLINE_COLOR = (1.0, 0.0, 1.0)
 """Magenta: stands out from grey and is told apart by colour-blind readers."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a picture shows: the facts that its title and its caption are made of.
-
-    Attributes
-    ----------
-    image : Multiscale
-        The image.
-    level : int
-        Index of the level.
-    pixels : tuple of int
-        Rows and columns drawn.
-    window : tuple of float, or None
-        Pixel values shown as black and as white, where known.
-    position : dict of str to int
-        Which plane: an index for each axis before y and x, where known.
-    """
-
-    image: Multiscale
-    level: int
-    pixels: tuple[int, ...]
-    window: tuple[float, float] | None = None
-    position: dict[str, int] = field(default_factory=dict)
-
-    def places(self) -> dict[str, str]:
-        """Level and position in words, such as ``{"level": "0", "c": "1 (DAPI)", "z": "128"}``."""
-        words = {"level": self.image.paths[self.level] or "0"}
-        for axis, index in self.position.items():
-            named = axis == "c" and index < len(self.image.channels)
-            label = self.image.channels[index].label if named else ""
-            tells = label not in ("", str(index), f"channel {index}")
-            words[axis] = f"{index} ({label})" if tells else str(index)
-        return words
-
-    def facts(self) -> dict[str, str]:
-        """What a caption says, in its order; a position along an axis of length 1 is left out."""
-        whole = self.image.stored[self.level].shape
-        lengths = dict(zip(self.image.axes, whole, strict=True))
-        name = self.image.title.replace(" (synthetic stand-in)", "")
-        facts = {"image": name.replace("synthetic stand-in for ", "")}  # caption says it already
-        facts |= {name: at for name, at in self.places().items() if lengths.get(name) != 1}
-        part = "" if self.pixels == whole[-2:] else f" of {format_shape(whole[-2:])}"
-        facts["size"] = f"{format_shape(self.pixels)}{part} pixels"
-        size = pixel_size(self.image, self.level)
-        if size:
-            facts["width"] = f"{format_length(size[1] * self.pixels[1])} wide"
-        if self.window:
-            low, high = self.window
-            facts["window"] = f"values {low:,g} to {high:,g} shown from black to white"
-        return facts
-
-    def draw(self, ax: Axes, picture: np.ndarray) -> None:
-        """Draw the picture with pixels of the right shape, and keep the facts for `caption`."""
-        low, high = self.window or (None, None)
-        height, width = self.image.scales[self.level][-2:]
-        ax.imshow(picture, cmap="gray", vmin=low, vmax=high, aspect=height / width)
-        ax.set_axis_off()
-        _shown[ax] = self
 
 
 _shown: WeakKeyDictionary[Axes, Shown] = WeakKeyDictionary()
@@ -92,25 +53,32 @@ def show_plane(
     resolution: str | int = 0,
     *,
     t: int | None = None,
-    c: int = 0,
+    c: int | None = None,
     z: int | None = None,
     y: slice = slice(None),
     x: slice = slice(None),
     ax: Axes | None = None,
     colorbar: bool | None = None,
+    **others: int,
 ) -> Axes:
-    """Read one plane, or a part of it, and draw it in grey.
+    """Read one plane, or a part of it, and draw it, y down and x across.
 
-    A scale bar is drawn where the size of a pixel is really known: see `data_helpers._pixel_size`.
+    A plane is drawn in grey, with the window, gamma and inversion of its channel. Pixels that are
+    NaN or infinite are blue, and of complex pixels the magnitude is drawn. A colour picture (three
+    or four channels of uint8 stored behind y and x, or three elsewhere of which the metadata say
+    nothing) is drawn in its colours. A scale bar is drawn where the size of a pixel is really
+    known: see `data_helpers._pixel_size`.
 
     Parameters
     ----------
     image : Multiscale
-        The image.
+        The image, its axes in any order.
     resolution : str or int
         Level to read, by path or index.
     t, c, z : int
-        Which plane. Time and depth start at the image's default.
+        Which plane of this level; a negative number counts from the end. Time and depth start at
+        the image's default. If `c` is left out, a colour picture is drawn in colour, and the first
+        channel of any other image in grey.
     y, x : slice
         Part of the plane, in pixels of this level.
     ax : matplotlib.axes.Axes, optional
@@ -118,52 +86,129 @@ def show_plane(
     colorbar : bool, optional
         Whether a bar beside the picture says which grey is which pixel value. If left out, a new
         figure has one; a picture in `ax`, which may be small, has none, and `caption` says what
-        is black and what is white.
+        is black and what is white. A picture in colour has none.
+    **others : int
+        Position along further axes of the image, by their names; 0 if left out.
 
     Returns
     -------
     matplotlib.axes.Axes
         Titled with image, level and position, and "synthetic" where the pixels are. Give it to
         `caption` to describe it.
+
+    Raises
+    ------
+    OutsideImageError
+        The position is outside the image; the message names the axis and its size.
+    NotDrawableError
+        `y` or `x` is no slice, or the pixels are no numbers.
     """
-    where = {"t": t, "c": c, "z": z}
-    for axis in ("t", "z"):
-        if axis in image.axes and where[axis] is None:
-            where[axis] = image.default(axis)
-    position: dict[str, Any] = {axis: where[axis] for axis in image.axes[:-2]}
-    plane = image.stored_level(resolution)[(*position.values(), y, x)]
-    level, values = image.index(resolution), window(image, c, plane)
-    shown = Shown(image, level, plane.shape, values, position)
+    level = image.index(resolution)
+    position = place(image, level, {"t": t, "c": c, "z": z} | others)
+    down, across = part(image, level, "y", y), part(image, level, "x", x)
+    color = c is None and is_color_picture(image)
+    picture = read_picture(image, level, position, down, across, color)
+    picture, shown = _describe(image, level, picture, position, (down.step, across.step))
     if colorbar is None:
         colorbar = ax is None
     ax = ax or plt.subplots(figsize=(5, 5), layout="constrained")[1]
-    shown.draw(ax, plane)
-    places = ", ".join(f"{name} {at}" for name, at in shown.places().items())
-    ax.set_title(f"{image.title}\n{places}", fontsize="medium")
+    offset = _draw_shown(ax, shown, picture)
+    places = [f"{name} {at}" for name, at in shown.places().items()]
+    places += ["magnitude"] * ("values" in shown.notes)
+    title = f"{image.title}\n{', '.join(places)}"
+    ax.set_title(title, fontsize="medium", parse_math=False)  # a name may hold a $
     _draw_scale_bar(ax, shown)
-    if colorbar:
+    if colorbar and picture.ndim == 2:
         beside = ax.inset_axes((1.02, 0, 0.03, 1))  # as high as the picture, whatever its shape
-        ax.figure.colorbar(ax.get_images()[0], cax=beside, label="pixel value")
+        label = "magnitude" if "values" in shown.notes else "pixel value"
+        label += f" less {offset:,}" if offset else ""
+        ax.figure.colorbar(ax.get_images()[0], cax=beside, label=label)
     return ax
 
 
-def window(image: Multiscale, c: int, plane: np.ndarray) -> tuple[float, float]:
-    """Pixel values to show as black and white: the channel's, or the range of the plane."""
-    if c < len(image.channels) and image.channels[c].window:
-        return image.channels[c].window or (0.0, 1.0)
-    return _range(plane)
+def _describe(
+    image: Multiscale,
+    level: int,
+    picture: np.ndarray,
+    position: dict[str, int],
+    step: tuple[int, int],
+) -> tuple[np.ndarray, Shown]:
+    """A picture that was read at this position, and what it shows.
+
+    A colour picture whose channels are alike becomes a plane in grey, which looks the same.
+    """
+    shown = Shown(image, level, picture.shape[:2], (0, 255), position, step)
+    if picture.ndim == 3:
+        whole = image.stored[level].shape
+        notes = {"opacity": "channel 3, opacity, is left out"} if 4 == whole[-1] else {}
+        if (picture != picture[..., :1]).any():
+            return picture, replace(shown, color=True, notes=notes)
+        notes["alike"] = "its red, green and blue are the same"
+        return picture[..., 0], replace(shown, notes=notes)
+    named = dict(zip(image.roles, image.axes, strict=True))
+    c = position[named["c"]] if "c" in named else 0
+    values = None if value_range(picture) is None else window(image, c, picture)
+    channel = image.channels[c] if c < len(image.channels) else Channel("")
+    return picture, replace(shown, window=values, channel=channel, notes=notes_on(picture))
 
 
-def _range(plane: np.ndarray) -> tuple[float, float]:
-    return float(plane.min()), float(plane.max())
+def _draw_shown(ax: Axes, shown: Shown, picture: np.ndarray) -> int:
+    """Draw with pixels of the right shape, and keep for `caption` what is shown; see `_draw`."""
+    height, width = scale_yx(shown.image, shown.level)
+    aspect = (height * shown.step[0]) / (width * shown.step[1])
+    offset = _draw(ax, picture, shown.window, aspect, shown.channel)
+    ax.set_axis_off()
+    _shown[ax] = shown
+    return offset
+
+
+def _draw(
+    ax: Axes,
+    picture: np.ndarray,
+    window: Window | None,
+    aspect: float = 1.0,
+    channel: Channel | None = None,
+) -> int:
+    """Draw a plane in grey, its pixels without a value in blue; or a picture in colour.
+
+    Returns
+    -------
+    int
+        What was taken off all values, so that large 64-bit integers stay apart; 0 nearly always.
+    """
+    if picture.ndim == 3:
+        ax.imshow(color_picture(picture), aspect=aspect)
+        return 0
+    plane, channel = drawable(picture), channel or Channel("")
+    low, high = some_width(*window) if window else range_window(plane)
+    offset = offset_of(plane, (low, high))
+    values = shifted(plane, offset) if offset else plane
+    scale: dict[str, Any] = {"vmin": low - offset, "vmax": high - offset}
+    if channel.gamma != 1:
+        scale = {"norm": PowerNorm(channel.gamma, **scale)}
+    greys = matplotlib.colormaps["gray_r" if channel.inverted else "gray"]
+    if without_value(values).any():
+        values = np.ma.masked_invalid(values)
+    ax.imshow(values, cmap=greys.with_extremes(bad=MISSING_COLOR), aspect=aspect, **scale)
+    return offset
+
+
+def window(image: Multiscale, c: int, plane: np.ndarray) -> Window:
+    """Pixel values to show as black and white: the channel's, or the range of the plane.
+
+    The window is never empty, and pixels that are NaN or infinite do not count.
+    """
+    known = image.channels[c].window if c < len(image.channels) else None
+    return known if known and usable(known) else range_window(plane)
 
 
 def _draw_scale_bar(ax: Axes, shown: Shown) -> None:
     """Draw a bar of a round length, up to a quarter of the width, if that length is known."""
     size = pixel_size(shown.image, shown.level)
     if size:
-        length = round_length(size[1] * shown.pixels[1] / 4)
-        label, across = format_length(length), length / size[1]
+        width = size[1] * shown.step[1]
+        length = round_length(width * shown.pixels[1] / 4)
+        label, across = format_length(length), length / width
         bar = AnchoredSizeBar(ax.transData, across, label, "lower right", color="white")
         bar.patch.set(facecolor="black", alpha=0.6, linewidth=0)
         ax.add_artist(bar)
@@ -182,7 +227,7 @@ def overlay_labels(
     Parameters
     ----------
     plane : numpy.ndarray
-        Pixels, shape (y, x).
+        Pixels, shape (y, x); those that are NaN or infinite are blue.
     labels : numpy.ndarray
         Integer labels of the same shape, 0 for background.
     window : tuple of float, optional
@@ -200,20 +245,24 @@ def overlay_labels(
     Raises
     ------
     ValueError
-        Plane and labels differ in shape, or the style is unknown.
+        Plane and labels differ in shape, the style is unknown, or (as `NotDrawableError`) plane or
+        window cannot be drawn.
     """
+    plane, labels = drawable(plane), whole_labels(labels)
     if plane.shape != labels.shape:
         raise ValueError(
             f"the plane has shape {plane.shape} but the labels have {labels.shape}: pick the same "
             "t and z and the matching level (the channel axis of labels has length 1)"
         )
-    low, high = window or _range(plane)
-    grey = np.clip((plane.astype(float) - low) / max(high - low, 1e-9), 0, 1)
+    if plane.ndim != 2 or not plane.size:
+        raise _no_plane(plane.shape)
+    grey = brightness(plane, checked(window) or range_window(plane))
     picture = np.repeat(grey[..., np.newaxis], 3, axis=-1)
+    picture[without_value(plane)] = MISSING_COLOR
     if style == "outline":
-        picture[find_boundaries(labels, mode="inner")] = OUTLINE_COLOR
+        picture[outlines(np.pad(labels, 1, mode="edge"))] = OUTLINE_COLOR
     elif style == "fill":
-        inside = labels > 0
+        inside = labels != 0
         colors = label_colors(labels[inside])
         picture[inside] = (1 - opacity) * picture[inside] + opacity * colors
     else:
@@ -227,7 +276,16 @@ def label_colors(labels: np.ndarray) -> np.ndarray:
     Neighbouring numbers get colours far apart on a perceptually uniform map.
     """
     golden = 0.618033988749895
+    if labels.dtype.kind in "iu":  # a float64 tells neighbours beyond 2**53 no longer apart
+        labels = labels.astype(np.uint64) % np.uint64(2**32)
     return plt.get_cmap("viridis")(0.1 + 0.9 * (labels * golden % 1))[..., :3]
+
+
+def _no_plane(shape: tuple[int, ...]) -> NotDrawableError:
+    return NotDrawableError(
+        f"a picture has shape (y, x), or (y, x, 3) in colour, and at least one pixel, but this one "
+        f"has shape {shape}: pick one place along every other axis, such as pixels[0, 0]"
+    )
 
 
 def gallery(
@@ -268,23 +326,36 @@ def gallery(
     matplotlib.figure.Figure
         The figure. Give it to `caption` to describe it.
     """
+    levels = [level] * len(pictures) if isinstance(level, str | int) else list(level)
+    if not len(pictures) or columns < 1 or min(len(titles), len(levels)) < len(pictures):
+        raise NotDrawableError(
+            f"a gallery needs at least one picture and one column, and a title and a level for "
+            f"each picture: there are {len(pictures)} pictures, {len(titles)} titles, "
+            f"{len(levels)} levels and {columns} columns"
+        )
+    every, window = [np.asarray(picture) for picture in pictures], checked(window)
+    for picture in every:
+        if picture.shape[2:] not in ((), (3,), (4,)) or picture.ndim < 2 or not picture.size:
+            raise _no_plane(picture.shape)
     rows = -(-len(pictures) // columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(size * columns, (size + 0.25) * rows), layout="constrained"
     )
-    levels = [level] * len(pictures) if isinstance(level, str | int) else level
     for ax in np.ravel(axes):
         ax.set_axis_off()
-    for number, (ax, picture) in enumerate(zip(np.ravel(axes), pictures, strict=False)):
+    for number, (ax, picture) in enumerate(zip(np.ravel(axes), every, strict=False)):
         if image:
-            values = window or (_range(picture) if picture.ndim == 2 else None)
-            shown = Shown(image, image.index(levels[number]), picture.shape[:2], values)
-            shown.draw(ax, picture)
+            index, values, notes = image.index(levels[number]), window, {}
+            if picture.ndim == 2:
+                notes = notes_on(picture)
+                some = value_range(picture) is not None
+                values = (window or range_window(picture)) if some else None
+            shown = Shown(image, index, picture.shape[:2], values, notes=notes)
+            _draw_shown(ax, shown, picture)
         else:
-            low, high = window or (None, None)
-            ax.imshow(picture, cmap="gray", vmin=low, vmax=high)
+            _draw(ax, picture, window)
         ax.set_title(titles[number], fontsize=9)
-    figure.suptitle(title or (image.title if image else ""))
+    figure.suptitle(title or (image.title if image else ""), parse_math=bool(title))
     return figure
 
 
@@ -308,7 +379,7 @@ def caption(picture: Axes | Figure | Multiscale | Source, what: str) -> None:
     if isinstance(picture, Axes | Figure):
         shown = _all_shown(picture)
         synthetic = any(one.image.synthetic for one in shown)
-        what = f"{what.rstrip('.')}; {_sentence(shown)}."
+        what = f"{what.rstrip('.')}; {sentence(shown)}."
         if "inline" in matplotlib.get_backend():  # as in notebooks: the sentence goes below
             plt.show()
     else:
@@ -326,25 +397,3 @@ def _all_shown(picture: Axes | Figure) -> list[Shown]:
             "has drawn it; give caption the image or the source instead"
         )
     return known
-
-
-def _sentence(shown: Sequence[Shown]) -> str:
-    """The facts of one or more pictures; where they differ, levels and positions are listed."""
-    facts: dict[str, list[str]] = {}
-    for one in shown:
-        for name, said in one.facts().items():
-            if said not in facts.setdefault(name, []):
-                facts[name].append(said)
-    levels = shown[0].image.paths
-    words = [", ".join(facts.pop("image"))]
-    for name, different in facts.items():
-        if name == "level":
-            many, among = "s" * (len(different) > 1), f" of {levels[0]} to {levels[-1]}"
-            words.append(f"level{many} {', '.join(different)}{among * (len(levels) > 1)}")
-        elif name in ("t", "c", "z"):
-            words.append(f"{name} {', '.join(different)}")
-        elif name == "window" and len(different) > 1:
-            words.append("each with a black and a white of its own")
-        elif len(different) == 1:
-            words.append(different[0])
-    return ", ".join(words)

@@ -70,5 +70,13 @@ class TooLargeError(OmeZarrError):
     """More pixels were asked for than fit in memory."""
 
 
+class OutsideImageError(OmeZarrError, IndexError):
+    """The position asked for is outside the image, or along an axis that it does not have."""
+
+
+class NotDrawableError(OmeZarrError, ValueError):
+    """No picture can be made of this; the message says what can be drawn."""
+
+
 class OmeZarrWarning(UserWarning):
     """Something about an image that a reader should know, though it can be read."""
