@@ -18,6 +18,7 @@ from .errors import NoLabelsError as NoLabelsError
 from .errors import NotDrawableError as NotDrawableError
 from .errors import NotOmeZarrError as NotOmeZarrError
 from .errors import OmeZarrError as OmeZarrError
+from .errors import OmeZarrWarning as OmeZarrWarning
 from .errors import OutsideImageError as OutsideImageError
 from .errors import TooLargeError as TooLargeError
 from .loading import load_binary_from_s3 as load_binary_from_s3

@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 from ._planes import scale_yx, size_yx, yx
+from ._units import micrometers as micrometers
 from .multiscale import Multiscale
-
-MICROMETERS = {
-    "angstrom": 1e-4,
-    "nanometer": 1e-3,
-    "nm": 1e-3,
-    "micrometer": 1.0,
-    "micron": 1.0,
-    "um": 1.0,
-    "µm": 1.0,
-    "millimeter": 1e3,
-    "mm": 1e3,
-    "centimeter": 1e4,
-    "meter": 1e6,
-}
-"""Units of length in the metadata of images, in micrometres."""
 
 WIDEST = 100_000.0
 """Micrometres (10 cm). No slide is so wide, so metadata that claim more are taken as wrong."""
-
-
-def micrometers(unit: str | None) -> float:
-    """How many micrometres a unit is, however it is spelled; 0 if it is no unit of length."""
-    return MICROMETERS.get(str(unit).lower().replace("metre", "meter"), 0.0)
 
 
 def finest_pixel(image: Multiscale) -> tuple[tuple[float, float] | None, str]:

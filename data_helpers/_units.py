@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 PREFIXES = {
@@ -36,6 +37,7 @@ OTHERS = {
     "ångström": 1e-4,
     "å": 1e-4,
     "inch": 25_400.0,
+    "inches": 25_400.0,
     "in": 25_400.0,
     "foot": 304_800.0,
     "feet": 304_800.0,
@@ -51,16 +53,18 @@ OTHERS = {
 NAMES = {f"{prefix}meter": 10.0 ** (power + 6) for prefix, (_, power) in PREFIXES.items()} | OTHERS
 SYMBOLS = {f"{symbol}m": 10.0 ** (power + 6) for symbol, power in PREFIXES.values()}
 
-SLIPS = {"\\u00b5": "u", "\\u03bc": "u", "âμ": "u", "μ": "u", "metre": "meter"}
-"""What stands for what: µ as ImageJ writes it, read in the wrong encoding, or as itself."""
+MICRO = re.compile(r"\\u00b5|\\u03bc|âμ|μ", re.IGNORECASE)
+"""µ as itself, as ImageJ writes it (\\u00B5), and read in the wrong encoding (Âµ)."""
 
 
 def micrometers(unit: str | None) -> float:
-    """How many micrometres a unit is, however it is spelled; 0 if it is no unit of length."""
-    text = unicodedata.normalize("NFKC", unit or "").strip(" .[]()")
-    for slip, meant in SLIPS.items():
-        text = text.replace(slip, meant).replace(slip.upper(), meant).replace(slip.title(), meant)
-    lower = text.lower()
-    names = (lower, lower.replace(" ", "").replace("-", "").replace("_", ""), lower.rstrip("s"))
-    found = [NAMES[name] for name in names if name in NAMES]
-    return SYMBOLS.get(text) or (found or [SYMBOLS.get(lower, 0.0)])[0]
+    """How many micrometres a unit is, however it is spelled; 0 if it is no unit of length.
+
+    Symbols are told apart by case ("mm" and "Mm") as long as that gives one; names are not.
+    """
+    text = MICRO.sub("u", unicodedata.normalize("NFKC", unit or "").strip(" .[]()"))
+    name = re.sub("[ _-]", "", text.lower()).replace("metre", "meter")
+    for known, spelled in ((SYMBOLS, text), (NAMES, name), (NAMES, name.rstrip("s"))):
+        if spelled in known:
+            return known[spelled]
+    return SYMBOLS.get(text.lower(), 0.0)

@@ -207,7 +207,7 @@ def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch, asked):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    write_v2(tmp_path / "a.zarr", [noise(20, 20)], {"version": "0.4"})
+    write_v2(tmp_path / "a.zarr", [noise(20, 20)], {"version": "0.3", "axes": ["y", "x"]})
     array = open_multiscale(tmp_path / "a.zarr").stored[0]
     monkeypatch.setattr(_transport.Path, "read_bytes", refuse)
     asked.clear()

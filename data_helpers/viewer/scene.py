@@ -384,7 +384,8 @@ def describe(image: Multiscale, c: int, plane: np.ndarray | None) -> Band:
     """How to show a channel: as the metadata say, else by the values of a coarse plane of it."""
     count = dict(zip(image.axes, image.stored[0].shape, strict=True)).get("c", 1)
     dtype = image.stored[0].dtype
-    known = image.channels[c] if c < len(image.channels) else None
+    described = image.metadata.channels
+    known = described[c] if c < len(described) else None
     if known:
         label, color = known.label, known.color
     else:
