@@ -225,13 +225,10 @@ class Multiscale:
         return described[: sizes.get("c", 1)] + unknown
 
     def default(self, axis: str) -> int:
-        """Index to show first along an axis, given by its role: as the metadata say, or the middle.
-
-        An axis of any other role is given by its name.
-        """
-        named = self.roles if axis in self.roles else self.axes
-        size = self.stored[0].shape[named.index(axis)]
-        wanted = self.metadata.first_shown.get(axis)
+        """Index to show first along an axis, given by role or name; the middle one if unsaid."""
+        number = (self.roles if axis in self.roles else self.axes).index(axis)
+        size = self.stored[0].shape[number]
+        wanted = self.metadata.first_shown.get(self.roles[number])
         return wanted if isinstance(wanted, int) and 0 <= wanted < size else size // 2
 
     @cached_property

@@ -8,6 +8,7 @@ from support.misbehaving import status
 from data_helpers import (
     MalformedMetadataError,
     NoLabelsError,
+    OmeZarrWarning,
     load_binary_from_s3,
     load_labels_from_s3,
     open_multiscale,
@@ -209,13 +210,120 @@ def test_labels_that_are_listed_and_not_there(image_v01, served):
     assert f"'lost', but {served.endpoint}/labels/lost holds none" in str(caught.value)
 
 
+def test_of_listed_labels_those_that_exist_are_named_and_the_first_of_them_is_taken(tmp_path):
+    write_v2(tmp_path, [CELLS[0, 0]], {"version": "0.4", "axes": axes("zyx")})
+    write_json(tmp_path / "labels/.zattrs", {"labels": ["lost", "cells", "gone", "spots"]})
+    for name in ("cells", "spots"):
+        write_v2(tmp_path / "labels" / name, [CELLS[0, 0]], {"version": "0.4", "axes": axes("zyx")})
+    image = open_multiscale(tmp_path)
+    with pytest.raises(NoLabelsError) as caught:
+        image.label("gone")
+    said = str(caught.value)
+    assert "'gone', but" in said and f"{tmp_path}/labels/gone holds none" in said
+    assert "may be incomplete; 'cells', 'spots' can be opened." in said and "\n" not in said
+    with pytest.warns(OmeZarrWarning, match="'lost', but .* so 'cells' is taken instead") as caught:
+        assert image.label().name == "cells"
+    assert len(caught) == 1 and caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("listed", [None, {}, {"labels": None}, {"labels": []}, {"labels": ["a"]}])
+@pytest.mark.parametrize("as_array", [True, False])
+def test_labels_that_exist_but_are_not_listed(listed, as_array, image_v01, served):
+    if listed is not None:
+        write_json(image_v01 / "labels/.zattrs", listed)
+    if as_array:
+        write_array(image_v01 / "labels/nuclei", CELLS)
+    else:
+        write_v2(image_v01 / "labels/nuclei", [CELLS], {"version": "0.1"})
+    image = open_multiscale(served.endpoint)
+    assert "nuclei" not in image.labels
+    np.testing.assert_array_equal(image.label("nuclei").stored[0][:], CELLS)
+    np.testing.assert_array_equal(image.stored_labels(0, "nuclei")[:], CELLS)
+    words = "no label image 'other'; it has 'a'" if image.labels else "has no label images"
+    for name in ("other", "nuclei/0", "", ".", "../labels/nuclei"):
+        with pytest.raises(NoLabelsError, match=words.replace("other", name)):
+            image.label(name)
+
+
+def write_label_v05(folder, pixels):
+    import zarr
+
+    array = zarr.create_array(
+        store=str(folder / "0"), shape=pixels.shape, dtype=pixels.dtype, zarr_format=3
+    )
+    array[:] = pixels
+    listed = [{"path": "0"} | scales((1,) * pixels.ndim)[0]]
+    names = "tczyx"[-pixels.ndim :]
+    write_group_v05(folder, {"multiscales": [{"axes": axes(names), "datasets": listed}]})
+
+
+def write_group_v05(folder, ome):
+    inside = {"attributes": {"ome": {"version": "0.5"} | ome}}
+    write_json(folder / "zarr.json", {"zarr_format": 3, "node_type": "group"} | inside)
+
+
+@pytest.mark.parametrize("listed_in", [2, 3, None])
+def test_labels_of_v04_below_an_image_of_v05(listed_in, tmp_path, served):
+    cells = CELLS[0, 0]
+    write_label_v05(tmp_path, cells)
+    if listed_in == 2:
+        write_json(tmp_path / "labels/.zattrs", {"labels": ["cells"]})
+    elif listed_in == 3:
+        write_group_v05(tmp_path / "labels", {"labels": ["cells"]})
+    pyramid = {"version": "0.4", "axes": axes("zyx"), "datasets": scales((1, 1, 1))}
+    write_v2(tmp_path / "labels/cells", [cells], pyramid)
+    image = open_multiscale(served.endpoint)
+    assert image.version == "0.5" and image.labels == ["cells"][: 1 if listed_in else 0]
+    label = image.label("cells")
+    assert label.version == "0.4"
+    np.testing.assert_array_equal(label.stored[0][:], cells)
+    np.testing.assert_array_equal(image.stored_labels(0, "cells")[:], cells)
+
+
+def test_labels_of_v05_below_an_image_of_v04(tmp_path, served):
+    cells = CELLS[0, 0]
+    pyramid = {"version": "0.4", "axes": axes("zyx"), "datasets": scales((1, 1, 1))}
+    write_v2(tmp_path, [cells], pyramid)
+    write_group_v05(tmp_path / "labels", {"labels": ["cells"]})
+    write_label_v05(tmp_path / "labels/cells", cells)
+    image = open_multiscale(served.endpoint)
+    assert image.labels == ["cells"] and image.label().version == "0.5"
+    np.testing.assert_array_equal(image.stored_labels()[:], cells)
+
+
+def test_a_list_in_the_other_format_is_asked_for_only_where_the_own_is_missing(
+    image_v01, served, asked
+):
+    write_json(image_v01 / "labels/.zattrs", {"labels": ["cells"]})
+    write_v2(image_v01 / "labels/cells", [CELLS], {"version": "0.1"})
+    image = open_multiscale(served.endpoint)
+    asked.clear()
+    image.label().levels  # noqa: B018
+    keys = [one.url.partition("/labels/")[2] for one in asked]
+    assert sorted(keys) == [".zattrs", "cells/.zarray", "cells/.zattrs", "cells/0/.zarray"]
+
+
+@pytest.mark.parametrize("names", ["yx", "zyx", "tczyx"])
+def test_a_label_image_of_fewer_axes_than_its_image(names, tmp_path):
+    pixels = noise(1, 2, 3, 40, 48)
+    write_v2(tmp_path, halve(pixels, 1), {"version": "0.4", "axes": axes("tczyx")})
+    shape = {"yx": (40, 48), "zyx": (3, 40, 48), "tczyx": (1, 1, 3, 40, 48)}[names]
+    masks = halve(noise(*shape, seed=8), 1)
+    write_v2(tmp_path / "labels/cells", masks, {"version": "0.4", "axes": axes(names)})
+    write_json(tmp_path / "labels/.zattrs", {"labels": ["cells", "cells"]})
+    image = open_multiscale(tmp_path)
+    assert image.labels == ["cells"] and image.label().axes == tuple(names)
+    for level in (0, 1):
+        np.testing.assert_array_equal(image.stored_labels(level)[:], masks[level])
+
+
 def test_an_empty_list_of_labels(image_v01):
     for listed in ({"labels": []}, {"labels": None}, {}):
         write_json(image_v01 / "labels/.zattrs", listed)
         assert open_multiscale(image_v01).labels == []
 
 
-@pytest.mark.parametrize("listed", ["cells", 5, {"cells": 1}, True])
+@pytest.mark.parametrize("listed", ["cells", 5, {"cells": 1}, True, [["a"]], [None], [{}]])
 def test_a_list_of_labels_that_is_none(listed, image_v01):
     write_json(image_v01 / "labels/.zattrs", {"labels": listed})
     with pytest.raises(MalformedMetadataError, match="should hold a list of names"):
