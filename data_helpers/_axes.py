@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ._formatting import as_written
@@ -15,6 +15,10 @@ BY_TYPE = {"time": "t", "channel": "c"}
 
 BY_NAME = {"t": "t", "time": "t", "c": "c", "channel": "c", "z": "z", "y": "y", "x": "x"}
 """Names, in lower case, that say it too."""
+
+
+SPACE = ("x", "y", "z")
+"""Roles of axes of space; one without a telling name gets the first that is free, the last first."""
 
 
 class Axes(NamedTuple):
@@ -88,39 +92,22 @@ def roles_of(names: Sequence[str], kinds: Sequence[str | None]) -> tuple[str, ..
         Their types, "time", "channel" or "space"; None where the metadata do not say.
     """
     told = [BY_NAME.get(name.lower(), "") for name in names]
-    found: dict[int, str] = {}
-
-    def give(role: str, number: int) -> None:
-        if role and role not in found.values() and number not in found:
-            found[number] = role
-
+    typed = [BY_TYPE.get(kind or "", "") for kind in kinds]
     axes = range(len(names))
-    space = [
-        n for n in axes if kinds[n] == "space" or (not kinds[n] and told[n] in ("z", "y", "x"))
+    space = [n for n in axes if kinds[n] == "space" or (not kinds[n] and told[n] in SPACE)]
+    wanted = SPACE if len(space) > 2 else SPACE[:2]
+    untold = [n for n in axes if not kinds[n] and not told[n]]
+    claims = [  # the strongest first
+        *((typed[n], n) for n in axes if typed[n] and typed[n] == told[n]),
+        *((typed[n], n) for n in axes if typed[n]),
+        *((told[n], n) for n in space if told[n] in wanted),
+        *((role, n) for role in wanted for n in reversed(space)),
+        *((told[n], n) for n in axes if told[n] and kinds[n] != "space"),
+        *((role, n) for role in SPACE[:2] for n in reversed(untold)),
+        *((name, n) for n, name in enumerate(names)),
     ]
-    for by_name in (True, False):  # of two channel axes, "c" is the one that is called so
-        for number in axes:
-            role = BY_TYPE.get(kinds[number] or "", "")
-            if role and (not by_name or told[number] == role):
-                give(role, number)
-    wanted = "xy" if len(space) == 2 else "xyz"
-    for number in space:
-        if told[number] in tuple(wanted):
-            give(told[number], number)
-    _fill(wanted, reversed(space), found)
-    for number in axes:
-        if kinds[number] not in (*BY_TYPE, "space"):
-            give(told[number], number)
-    unknown = [number for number in axes if kinds[number] is None and not told[number]]
-    _fill("xy", reversed(unknown), found)
-    for number in axes:
-        taken = names[number] in found.values()
-        found.setdefault(number, f"axis {number}" if taken else names[number])
-    return tuple(found[number] for number in axes)
-
-
-def _fill(roles: Sequence[str], numbers: Iterable[int], found: dict[int, str]) -> None:
-    """Give the roles that are still free, the first one to the first axis without a role."""
-    free = [number for number in numbers if number not in found]
-    missing = [role for role in roles if role not in found.values()]
-    found.update(zip(free, missing, strict=False))
+    found: dict[int, str] = {}
+    for role, number in claims:
+        if role not in found.values():
+            found.setdefault(number, role)
+    return tuple(found.get(n, f"axis {n}") for n in axes)
