@@ -16,9 +16,8 @@ BY_TYPE = {"time": "t", "channel": "c"}
 BY_NAME = {"t": "t", "time": "t", "c": "c", "channel": "c", "z": "z", "y": "y", "x": "x"}
 """Names, in lower case, that say it too."""
 
-
 SPACE = ("x", "y", "z")
-"""Roles of axes of space; one without a telling name gets the first that is free, the last first."""
+"""Roles of axes of space; without telling names, they are given from the last axis on."""
 
 
 class Axes(NamedTuple):

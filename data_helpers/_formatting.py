@@ -48,5 +48,6 @@ def one_line(error: BaseException) -> str:
 
 def as_written(value: object) -> str:
     """A value of the metadata as it stands there, on one line, and cut short."""
-    text = " ".join(json.dumps(value, ensure_ascii=False, default=str).split())
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())
     return text if len(text) <= 80 else f"{text[:77]}..."
