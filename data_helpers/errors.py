@@ -76,7 +76,3 @@ class OutsideImageError(OmeZarrError, IndexError):
 
 class NotDrawableError(OmeZarrError, ValueError):
     """No picture can be made of this; the message says what can be drawn."""
-
-
-class OmeZarrWarning(UserWarning):
-    """Something about an image that a reader should know, though it can be read."""
