@@ -64,7 +64,7 @@ class Shown:
             tells = label not in ("", str(index), f"channel {index}")
             words[axis] = f"{index} ({label})" if tells else str(index)
             if roles[axis] == "c" and self.color:
-                words[axis] = "0, 1, 2 as red, green, blue"
+                words[axis] = "0 to 2 in colour"
         return words
 
     def facts(self) -> dict[str, str]:
@@ -82,8 +82,9 @@ class Shown:
         if self.window:
             low, high = map(format_value, self.window)
             ends = "white to black" if self.channel.inverted else "black to white"
-            ends = "dark to bright" if self.color else ends
             facts["window"] = f"values {low} to {high} shown from {ends}"
+        if self.color:
+            facts["window"] = "channels shown as red, green and blue, values 0 to 255"
         if self.channel.gamma != 1:
             facts["gamma"] = f"with gamma {self.channel.gamma:g}"
         if self.channel.left_out:

@@ -22,7 +22,7 @@ def format_bytes(count: float) -> str:
 
 def format_value(value: float) -> str:
     """A pixel value as people say it: whole numbers in full, others with six digits."""
-    if math.isfinite(value) and value == int(value) and (isinstance(value, int) or value < 1e15):
+    if isinstance(value, int) or (abs(value) < 1e15 and value == int(value)):
         return f"{int(value):,}"
     return f"{value:,.6g}"
 

@@ -6,7 +6,7 @@ its own, `MISSING_COLOR`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -59,24 +59,21 @@ def value_range(pixels: np.ndarray) -> Window | None:
     """Least and greatest value, as Python numbers; None if no pixel has a value."""
     pixels = drawable(pixels)
     if pixels.dtype.kind == "f":
-        pixels = pixels[np.isfinite(pixels)].clip(-FURTHEST, FURTHEST)
+        pixels = pixels[np.isfinite(pixels)]
     if not pixels.size:
         return None
-    return pixels.min().item(), pixels.max().item()
+    low, high = pixels.min().item(), pixels.max().item()
+    return max(low, -FURTHEST), min(high, FURTHEST)
 
 
-def usable(window: Window | None) -> bool:
+def usable(window: Window | None) -> TypeGuard[Window]:
     """Whether a window is two finite numbers in rising order."""
     return window is not None and bool(np.isfinite(window).all()) and window[0] < window[1]
 
 
 def some_width(low: float, high: float) -> Window:
-    """A window that is never empty: where all pixels have one value, it reaches from there to 0."""
-    if float(low) < float(high):
-        return low, high
-    if high > low:  # whole numbers so large that they are one float64
-        return low, float(np.nextafter(float(high), np.inf))
-    return (min(low, 0), max(low, 0)) if low else (0, 1)
+    """A window that is never empty: where all pixels have one value, that one is black."""
+    return low, high if low < high else low + (abs(low) or 1)
 
 
 def checked(window: Window | None) -> Window | None:
@@ -99,7 +96,9 @@ def checked(window: Window | None) -> Window | None:
 
 
 def range_window(pixels: np.ndarray) -> Window:
-    """The window from the least to the greatest value; 0 to 1 if no pixel has a value."""
+    """The window from the least to the greatest value; 0 to 1 for boolean pixels or none."""
+    if pixels.dtype.kind == "b":
+        return 0, 1
     return some_width(*(value_range(pixels) or (0.0, 1.0)))
 
 
@@ -164,13 +163,13 @@ def color_picture(picture: np.ndarray) -> np.ndarray:
     if pixels.dtype == np.uint8 and bright == 255:
         return pixels
     gaps, found = without_value(pixels[..., :3]).any(axis=-1), value_range(pixels) or (0, 1)
-    if picture.dtype.kind == "c" or found[0] < 0 or found[1] > bright:
+    if picture.dtype.kind == "c" or found[0] < -1e-6 or found[1] > bright + 1e-6:
         raise NotDrawableError(
             f"A colour picture holds whole numbers from 0 to 255 or others from 0 to 1, but this "
             f"one is of type {picture.dtype} and reaches from {found[0]:g} to {found[1]:g}; draw "
             "one channel of it, or divide it by its greatest value."
         )
-    pixels = pixels / bright
+    pixels = np.clip(pixels / bright, 0, 1)
     pixels[gaps] = (*MISSING_COLOR, 1)[: pixels.shape[-1]]
     return pixels
 

@@ -29,7 +29,6 @@ from ._pixels import (
     outlines,
     range_window,
     shifted,
-    some_width,
     usable,
     value_range,
     whole_labels,
@@ -118,12 +117,19 @@ def show_plane(
     title = f"{image.title}\n{', '.join(places)}"
     ax.set_title(title, fontsize="medium", parse_math=False)  # a name may hold a $
     _draw_scale_bar(ax, shown)
-    if colorbar and picture.ndim == 2:
+    if colorbar and picture.ndim == 2 and _fits_bar(ax):
         beside = ax.inset_axes((1.02, 0, 0.03, 1))  # as high as the picture, whatever its shape
         label = "magnitude" if "values" in shown.notes else "pixel value"
         label += f" less {offset:,}" if offset else ""
         ax.figure.colorbar(ax.get_images()[0], cax=beside, label=label)
     return ax
+
+
+def _fits_bar(ax: Axes) -> bool:
+    """Whether a colour bar can stand beside a picture: Matplotlib widens tiny windows."""
+    low, high = ax.get_images()[0].get_clim()
+    largest = max(abs(low), abs(high))
+    return largest > 1e-280 and high - low > 1e-14 * largest
 
 
 def _describe(
@@ -179,8 +185,8 @@ def _draw(
     if picture.ndim == 3:
         ax.imshow(color_picture(picture), aspect=aspect)
         return 0
+    low, high = window or range_window(picture)
     plane, channel = drawable(picture), channel or Channel("")
-    low, high = some_width(*window) if window else range_window(plane)
     offset = offset_of(plane, (low, high))
     values = shifted(plane, offset) if offset else plane
     scale: dict[str, Any] = {"vmin": low - offset, "vmax": high - offset}
@@ -199,7 +205,7 @@ def window(image: Multiscale, c: int, plane: np.ndarray) -> Window:
     The window is never empty, and pixels that are NaN or infinite do not count.
     """
     known = image.channels[c].window if c < len(image.channels) else None
-    return known if known and usable(known) else range_window(plane)
+    return known if usable(known) else range_window(plane)
 
 
 def _draw_scale_bar(ax: Axes, shown: Shown) -> None:
@@ -248,7 +254,7 @@ def overlay_labels(
         Plane and labels differ in shape, the style is unknown, or (as `NotDrawableError`) plane or
         window cannot be drawn.
     """
-    plane, labels = drawable(plane), whole_labels(labels)
+    plane, labels = np.asarray(plane), whole_labels(labels)
     if plane.shape != labels.shape:
         raise ValueError(
             f"the plane has shape {plane.shape} but the labels have {labels.shape}: pick the same "
@@ -256,7 +262,9 @@ def overlay_labels(
         )
     if plane.ndim != 2 or not plane.size:
         raise _no_plane(plane.shape)
-    grey = brightness(plane, checked(window) or range_window(plane))
+    black_and_white = checked(window) or range_window(plane)
+    plane = drawable(plane)
+    grey = brightness(plane, black_and_white)
     picture = np.repeat(grey[..., np.newaxis], 3, axis=-1)
     picture[without_value(plane)] = MISSING_COLOR
     if style == "outline":

@@ -7,6 +7,7 @@ import io
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -237,16 +238,32 @@ def test_a_window_of_every_data_type(dtype):
     assert picture[0, :, 0].tolist() == [0, 0, 128, 255]
 
 
-def test_values_that_are_no_number_are_black_and_a_window_may_be_empty():
+def test_pixels_without_a_value_are_blue_and_a_window_may_be_empty():
     plane = np.array([[np.nan, -np.inf, np.inf, 7]])
-    assert merge([plane], [(1, 1, 1)], [(0, 7)])[0, :, 0].tolist() == [0, 0, 255, 255]
+    painted = merge([plane], [(1, 1, 1)], [(0, 7)])[0].tolist()
+    assert painted == [list(tiles.MISSING)] * 3 + [[255, 255, 255]]
     assert merge([np.array([[4, 5, 6]])], [(1, 1, 1)], [(5, 5)])[0, :, 0].tolist() == [0, 0, 255]
+
+
+def test_a_pixel_with_a_value_in_one_channel_is_not_missing():
+    first, second = np.array([[np.nan, np.nan]]), np.array([[10.0, np.inf]])
+    picture = merge([first, second], [(1, 0, 0), (0, 1, 0)], [(0, 10), (0, 10)], [True, False])
+    assert picture.tolist() == [[[0, 255, 0], list(tiles.MISSING)]]
+
+
+def test_gamma_comes_before_inversion():
+    plane = np.array([[0.0, 25, 100]])
+    white = [(1, 1, 1)]
+    assert merge([plane], white, [(0, 100)], None, [0.5])[0, :, 0].tolist() == [0, 128, 255]
+    assert merge([plane], white, [(0, 100)], [True], [0.5])[0, :, 0].tolist() == [255, 128, 0]
 
 
 @pytest.mark.parametrize("color", ["00FF80", "#00ff80", "00FF80FF"])
 def test_colours_are_read_as_written(color):
     assert tiles.color_of(color) == (0, 1, 128 / 255)
     assert tiles.color_of("green") == (1, 1, 1)
+    assert tiles.color_of("#0F8") == (0, 1, 136 / 255)
+    assert tiles.color_of("12345") == tiles.color_of("") == (1, 1, 1)
 
 
 def test_outlines_lie_inside_labels_and_between_them():
@@ -423,6 +440,167 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path):
     assert dh.view(opened).facts["stretch"] == 3
 
 
+# --- strange numbers and strange axes -----------------------------------------------------------
+
+RAMP = np.add.outer(2.0 * np.arange(30), np.arange(40))  # 0 to 97, brighter down and to the right
+
+
+def shown_exactly(shown, level=0, **changes):
+    """The picture of the first tile, at the place and in the colours shown first."""
+    return seen(shown.tile(level, 0, 0, replace(shown.start, exact=True, **changes)))
+
+
+def stored(folder, pixels, names="yx", **options):
+    """An image of one level, of any data type."""
+    fill = False if pixels.dtype.kind == "b" else 0
+    return image(folder, [pixels], names, fill_value=fill, chunks=pixels.shape, **options)
+
+
+def grey_of(plane, low, high):
+    return 255 * ((plane - low) / (high - low)).clip(0, 1)
+
+
+GAP = np.where(np.arange(1200).reshape(30, 40) == 500, np.nan, RAMP)
+BIG = 2**60
+STRANGE = {
+    "gap": (GAP.astype("f4"), grey_of(RAMP, 0, 97), "are blue"),
+    "infinite": (np.where(np.isnan(GAP), np.inf, RAMP), grey_of(RAMP, 0, 97), "are blue"),
+    "half": (RAMP.astype(">f2"), grey_of(RAMP, 0, 97), "are blue"),
+    "complex": (RAMP * 1j, grey_of(RAMP, 0, 97), "the magnitude is shown"),
+    "bool": (RAMP > 50, 255.0 * (RAMP > 50), ""),
+    "uint64": (RAMP.astype("u8") + np.uint64(BIG), grey_of(RAMP, 0, 256), ""),
+    "widest": (np.where(RAMP > 50, 2**63 - 1, -(2**63)), 255.0 * (RAMP > 50), ""),
+    "huge": (np.where(RAMP > 50, 1.7e308, -1.7e308), 255.0 * (RAMP > 50), ""),
+    "constant": (np.full((30, 40), 7.0), 0 * RAMP, ""),
+    "constant integers": (np.full((30, 40), 7, "u8"), 0 * RAMP, ""),
+    "nothing": (np.full((30, 40), np.nan), None, "are blue"),
+    "one pixel": (np.full((1, 1), 3, "u2"), np.zeros((1, 1)), ""),
+    "one row": (RAMP[:1], grey_of(RAMP[:1], 0, 39), ""),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_numbers_of_every_kind_are_shown_and_the_page_gets_finite_numbers(tmp_path, kind):
+    pixels, expected, note = STRANGE[kind]
+    viewer = dh.view(stored(tmp_path / "image", pixels))
+    facts = json.loads(json.dumps(viewer.facts, allow_nan=False))
+    [channel] = facts["channels"]
+    assert channel["window"][0] < channel["window"][1]
+    assert channel["limits"][0] <= channel["window"][0]
+    assert channel["limits"][1] >= channel["window"][1]
+    assert facts["trouble"] == "" and note in facts["note"]
+    picture = shown_exactly(viewer._scene).astype(float)
+    missing = ~np.isfinite(pixels)
+    assert (picture[missing] == tiles.MISSING).all()
+    if expected is not None:
+        difference = picture - expected[..., np.newaxis]
+        assert np.abs(difference[~missing]).max(initial=0) <= 1
+
+
+def test_a_window_of_whole_numbers_near_each_other_begins_at_the_least(tmp_path):
+    pixels = np.where(RAMP > 50, 60_000, 60_010).astype("u2")
+    [band] = dh.view(stored(tmp_path / "image", pixels))._scene.bands
+    assert band.window == (60_000, 60_010)
+
+
+@pytest.mark.parametrize("ends", [(0, 0), (9, 1)])
+def test_a_window_that_is_none_gives_way_to_the_range(tmp_path, ends):
+    window = dict(zip(("start", "end"), ends, strict=True))
+    omero = {"channels": [{"label": "a", "window": window}]}
+    opened = stored(tmp_path / "image", RAMP[np.newaxis], "cyx", omero=omero)
+    assert dh.view(opened)._scene.bands[0].window == (0, 97)
+
+
+def test_the_gamma_of_the_metadata_is_followed_or_named(tmp_path):
+    window = {"start": 0, "end": 97}
+    channels = [
+        {"label": "a", "window": window, "color": "FF0000", "coefficient": 0.5},
+        {"label": "b", "window": window, "color": "00FF00", "family": "logarithmic"},
+    ]
+    pixels = np.stack([RAMP, RAMP])
+    viewer = dh.view(stored(tmp_path / "image", pixels, "cyx", omero={"channels": channels}))
+    assert "family 'logarithmic' of channel b is not followed." in viewer.facts["note"]
+    picture = shown_exactly(viewer._scene)
+    assert np.abs(picture[..., 0] - 255 * (RAMP / 97) ** 0.5).max() <= 1
+    assert np.abs(picture[..., 1] - 255 * RAMP / 97).max() <= 1
+
+
+@pytest.mark.parametrize("names", ["xy", "xyz", "zxy", "xyzct", "ytxc", "yxt", "cxzy"])
+@pytest.mark.parametrize("deep", [False, True])
+def test_y_goes_down_and_x_across_in_whatever_order_they_are_stored(tmp_path, names, deep):
+    sizes = {"t": 3, "c": 2, "z": 4, "y": 300, "x": 40}
+    pixels = noise(*(sizes[axis] for axis in names))
+    steps = tuple(slice(None, None, 2) if axis in "yx" else slice(None) for axis in names)
+    inside = {"y": 64, "x": 32}
+    chunks = tuple(min(inside.get(axis, sizes[axis]), sizes[axis] // 2) for axis in names)
+    opened = image(tmp_path / "image", [pixels, pixels[steps]], names, chunks=chunks)
+    shown = dh.view(opened)._scene
+    if deep:  # single planes of chunks are kept
+        shown.cache = ChunkCache(max_bytes=64 * 32 * 2 * 4)
+    assert [(level.height, level.width) for level in shown.levels] == [(300, 40), (150, 20)]
+    at = {"t": 2, "c": 1 if "c" in names else 0, "z": 3}
+    look = Look(t=2, z=3, channels=((at["c"], 0, 4096),), exact=True)
+    color = tiles.color_of(shown.bands[at["c"]].color)
+    for level, step in enumerate((1, 2)):
+        plane = pixels[tuple(at.get(axis, slice(None, None, step)) for axis in names)]
+        plane = plane if names.index("y") < names.index("x") else plane.T
+        for ty in range(2 - level):
+            expected = merge([plane[256 * ty : 256 * (ty + 1)]], [color], [(0, 4096)])
+            np.testing.assert_array_equal(seen(shown.tile(level, ty, 0, look)), expected)
+    assert shown.pick(271, 33, look)[1].endswith(f"channel {at['c']} {column(pixels, names, at)}.")
+
+
+def column(pixels, names, at):
+    """The pixel at y 271, x 33."""
+    return pixels[tuple((at | {"y": 271, "x": 33})[axis] for axis in names)]
+
+
+def test_axes_that_are_called_otherwise(tmp_path):
+    pixels = noise(3, 2, 30, 40)
+    opened = stored(tmp_path / "image", pixels, ["angle", "Z", "Y", "X"])
+    attributes = json.loads((tmp_path / "image/.zattrs").read_text(encoding="utf-8"))
+    attributes["multiscales"][0]["axes"][0]["type"] = "other"
+    write_json(tmp_path / "image/.zattrs", attributes)
+    opened = dh.open_multiscale(tmp_path / "image")
+    viewer = dh.view(opened)
+    assert viewer.facts["note"] == "Of axis angle only the first of 3 places is shown."
+    assert viewer.facts["sizes"] == {"t": 1, "c": 1, "z": 2}
+    look = Look(t=0, z=1, channels=((0, 0, 4096),), exact=True)
+    expected = merge([pixels[0, 1]], [(1, 1, 1)], [(0, 4096)])
+    np.testing.assert_array_equal(seen(viewer._scene.tile(0, 0, 0, look)), expected)
+
+
+def test_labels_stored_in_another_order_than_their_image(tmp_path):
+    labels = np.zeros((100, 120), "u4")
+    labels[10:20, 30:60] = 5
+    opened = image(tmp_path / "image", [noise(100, 120)], chunks=(64, 64))
+    write_json(tmp_path / "image/labels/.zattrs", {"labels": ["cells"]})
+    image(tmp_path / "image/labels/cells", [labels.T], "xy", chunks=(64, 64))
+    shown = dh.view(opened, labels=True)._scene
+    assert shown.pick(12, 50, GREY)[0] == 5 and shown.pick(50, 12, GREY)[0] == 0
+    magenta = (shown_exactly(shown) == tiles.OUTLINE).all(-1)
+    expected = labels > 0
+    expected[11:19, 31:59] = False
+    np.testing.assert_array_equal(magenta, expected)
+
+
+@pytest.mark.parametrize("names", ["yxc", "xyc", "cyx", "opaque"])
+def test_a_colour_picture_is_shown_in_its_colours(tmp_path, names):
+    photo = np.random.default_rng(1).integers(0, 256, (30, 40, 3)).astype("u1")
+    pixels = {
+        "yxc": photo,
+        "xyc": photo.transpose(1, 0, 2),
+        "cyx": photo.transpose(2, 0, 1),
+        "opaque": np.dstack([photo, np.full((30, 40), 9, "u1")]),
+    }[names]
+    viewer = dh.view(stored(tmp_path / "image", pixels, "yxc" if names == "opaque" else names))
+    np.testing.assert_array_equal(shown_exactly(viewer._scene), photo)
+    assert [c["shown"] for c in viewer.facts["channels"]][:3] == [True] * 3
+    assert [c["label"] for c in viewer.facts["channels"]][3:] == ["opacity (not applied)"] * (
+        names == "opaque"
+    )
+
+
 # --- clicks -------------------------------------------------------------------------------------
 
 
@@ -476,6 +654,47 @@ def test_large_labels_are_measured_coarsely_and_it_says_so(tmp_path, monkeypatch
     _, text = dh.view(opened, labels=True)._scene.pick(12, 15, GREY)
     assert text.startswith("Label 7: area about 100 pixels, mean channel 0 30")
     assert "level 1 of the labels" in text
+
+
+@pytest.mark.parametrize(
+    ("dtype", "label"),
+    [("u4", 2**32 - 2), ("u8", 2**31 + 1), ("u8", 2**63 + 3), ("i8", 2**53 + 1), ("f8", 2**31)],
+)
+def test_a_click_on_a_label_of_many_digits(tmp_path, dtype, label):
+    labels = np.zeros((40, 50), dtype)
+    labels[10:20, 10:20], labels[10:20, 20:30] = label, label + 1
+    opened = labelled(tmp_path / "image", noise(40, 50), labels)
+    table = pd.DataFrame({"label": np.array([label, label + 1], dtype), "volume": [1.5, 2.5]})
+    page = Page(dh.view(opened, labels=True, table=table))
+    for x, expected, volume in ((12, label, "1.5"), (22, label + 1, "2.5")):
+        page.answers.clear()
+        page.viewer._on_message(None, page.message("pick", y=12, x=x), [])
+        [(content, _)] = page.wait(1)
+        assert content["text"] == f"Label {expected}: volume {volume}."
+        assert str(content["label"]) == str(expected)
+        assert isinstance(content["label"], str) == (expected >= 2**53)
+    measured = dh.view(opened, labels=True)._scene.pick(12, 12, GREY)
+    assert measured[1].startswith(f"Label {label}: area 100 pixels")
+    magenta = (shown_exactly(dh.view(opened, labels=True)._scene) == tiles.OUTLINE).all(-1)
+    assert magenta[10:20, 19:21].all() and not magenta[12:18, 12:18].any()
+
+
+def test_a_click_on_labels_and_pixels_without_a_value(tmp_path):
+    labels, pixels = np.zeros((20, 20)), np.ones((20, 20))
+    labels[5, 5], pixels[5, 5], labels[8:12, 8:12], pixels[8] = np.nan, np.nan, 3, np.inf
+    shown = dh.view(labelled(tmp_path / "image", pixels, labels), labels=True)._scene
+    assert shown.pick(5, 5, GREY)[1].endswith(
+        "No label here. Pixel y 5, x 5 of level 0: channel 0 no value."
+    )
+    assert "area 16 pixels, mean channel 0 1 (" in shown.pick(9, 9, GREY)[1]
+    assert not (shown_exactly(shown)[5, 5] == tiles.OUTLINE).all()
+
+
+def test_a_click_says_large_whole_numbers_in_full_and_complex_ones_by_magnitude(tmp_path):
+    big = dh.view(stored(tmp_path / "big", np.full((9, 9), 2**60 + 1)))._scene
+    assert big.pick(1, 1, GREY)[1].endswith(f"channel 0 {2**60 + 1}.")
+    numbers = dh.view(stored(tmp_path / "complex", np.full((9, 9), 3 + 4j)))._scene
+    assert numbers.pick(1, 1, GREY)[1].endswith("channel 0 magnitude 5.")
 
 
 def test_labels_that_do_not_exist(tmp_path):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .._pixel_size import micrometers
+from .._pixels import usable
 from ..metadata import Channel
 from ..multiscale import Multiscale
 
@@ -18,8 +19,9 @@ SCREEN = 400  # pixels that the image shall fill at first, roughly
 
 
 class Axis(NamedTuple):
-    """One axis: how many pixels, how large, in which unit, and which is shown first."""
+    """One axis: its name, how many pixels, how large, in which unit, and which is shown first."""
 
+    name: str
     size: int
     scale: float = 1.0
     unit: str | None = None
@@ -53,12 +55,12 @@ def state_of(address: str, name: str, image: Multiscale | int | None) -> dict[st
     if channels and "c" in axes:
         layers = [_channel_layer(layer, n, channel) for n, channel in enumerate(channels)]
     state: dict[str, Any] = {"layers": layers}
-    space = {axis: axes[axis] for axis in "xyz" if axis in axes}
-    dimensions = {name: _dimension(axis) for name, axis in space.items()}
+    space = [axes[role] for role in "xyz" if role in axes]
+    dimensions = {axis.name: _dimension(axis) for axis in space}
     if all(dimensions.values()):
         state["dimensions"] = dimensions
-        state["position"] = [axis.place for axis in space.values()]
-        state["crossSectionScale"] = max(space["x"].size, space["y"].size) / SCREEN
+        state["position"] = [axis.place for axis in space]
+        state["crossSectionScale"] = max(axes["x"].size, axes["y"].size) / SCREEN
     if "z" not in axes or axes["z"].size == 1:
         state["layout"] = "xy"
     return state
@@ -74,8 +76,9 @@ def _dimension(axis: Axis) -> list[Any] | None:
 
 def _channel_layer(layer: dict[str, Any], number: int, channel: Channel) -> dict[str, Any]:
     """A layer that adds one channel, in its colour and window, to those below."""
-    window = "range=[{:g}, {:g}]".format(*channel.window) if channel.window else ""
-    share = "1.0 - window()" if channel.inverted else "window()"
+    window = "range=[{:.15g}, {:.15g}]".format(*channel.window) if usable(channel.window) else ""
+    share = "window()" if channel.gamma == 1 else f"pow(window(), {float(channel.gamma)})"
+    share = f"1.0 - {share}" if channel.inverted else share
     shader = (
         f"#uicontrol invlerp window({window})\n"
         f'#uicontrol vec3 color color(default="#{channel.color}")\n'
@@ -88,12 +91,12 @@ def _channel_layer(layer: dict[str, Any], number: int, channel: Channel) -> dict
 
 
 def _opened(image: Multiscale) -> tuple[dict[str, Axis], list[Channel]]:
-    """Axes and channels of an image in hand, from its metadata."""
+    """Axes, by their roles, and channels of an image in hand, from its metadata."""
     axes: dict[str, Axis] = {}
-    shape, scales = image.stored[0].shape, image.scales[0]
-    for name, size, scale, unit in zip(image.axes, shape, scales, image.units, strict=True):
-        first = image.default("z") if name == "z" else None
-        axes[name] = Axis(size, scale, unit, first)
+    about = zip(image.axes, image.stored[0].shape, image.scales[0], image.units, strict=True)
+    for role, (name, size, scale, unit) in zip(image.roles, about, strict=True):
+        first = image.default("z") if role == "z" else None
+        axes[role] = Axis(name, size, scale, unit, first)
     return axes, image.channels
 
 
@@ -103,7 +106,7 @@ def _registered(image_id: int) -> tuple[dict[str, Axis], list[Channel]]:
 
     image = known_image(image_id)
     sizes = dict(zip("tczyx", (*image.tcz, *image.levels[0]), strict=True))
-    axes = {name: Axis(size) for name, size in sizes.items()}
+    axes = {name: Axis(name, size) for name, size in sizes.items()}
     for name, scale, unit in zip("zyx", image.scale, image.units, strict=True):
         axes[name] = axes[name]._replace(scale=scale, unit=unit)
     axes["z"] = axes["z"]._replace(first=image.rdefs["defaultZ"])

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._facts import MISSING
 from .._pixel_size import finest_pixel
+from .._pixels import FURTHEST, drawable, some_width, usable, whole_labels, without_value
+from .._pixels import value_range as range_of
+from .._planes import RGB, is_color_picture, size_yx, yx
 from ..errors import OmeZarrError
 from ..multiscale import Multiscale
 from ..stored_array import StoredArray
@@ -63,6 +67,7 @@ class Band:
     limits: tuple[float, float]
     shown: bool
     inverted: bool
+    gamma: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ class Scene:
         self.table = table.set_index("label") if table is not None and "label" in table else table
         self.cache = cache
         self.levels = view_levels(image)
-        self.sizes = dict(zip(image.axes, image.stored[0].shape, strict=True))
+        self.sizes = dict(zip(image.roles, image.stored[0].shape, strict=True))
         self.overview = b""
         self.trouble = ""
         self.bands: list[Band] = []
@@ -168,22 +173,31 @@ class Scene:
         """Read rows and columns of one channel of a level."""
         shown = self.levels[level]
         array = self.image.stored[shown.stored]
-        leading = self._leading_index(self.image.axes, array, look, c)
-        return read_plane(
-            array, leading, rows * shown.step, columns * shown.step, self.cache, wanted
+        return self._read(
+            self.image, array, look, rows * shown.step, columns * shown.step, wanted, c
         )
 
-    def _leading_index(
-        self, axes: tuple[str, ...], array: StoredArray, look: Look, c: int = 0
-    ) -> tuple[int, ...]:
-        """Index along each axis before Y and X, in an array that may be shorter than the image."""
+    def _read(
+        self,
+        image: Multiscale,
+        array: StoredArray,
+        look: Look,
+        rows: np.ndarray,
+        columns: np.ndarray,
+        wanted: Callable[[], bool],
+        c: int = 0,
+    ) -> np.ndarray:
+        """Read rows and columns of a level of the image or of its labels.
+
+        Along the other axes the level may be shorter than the image.
+        """
         at = {"t": look.t, "c": c, "z": look.z}
         leading = []
-        for axis, size in zip(axes[:-2], array.shape[:-2], strict=True):
-            whole = self.sizes.get(axis, size)
-            index = at.get(axis, 0)
-            leading.append(index if size == whole else min(index * size // whole, size - 1))
-        return tuple(leading)
+        for role, size in zip(image.roles, array.shape, strict=True):
+            if role not in ("y", "x"):
+                whole, index = self.sizes.get(role, size), at.get(role, 0)
+                leading.append(index if size == whole else min(index * size // whole, size - 1))
+        return read_plane(array, tuple(leading), rows, columns, self.cache, wanted, yx(image))
 
     def tile(
         self, level: int, ty: int, tx: int, look: Look, wanted: Callable[[], bool] = always
@@ -218,6 +232,7 @@ class Scene:
                 [color_of(self.bands[c].color) for c, _, _ in look.channels],
                 [(low, high) for _, low, high in look.channels],
                 [self.bands[c].inverted for c, _, _ in look.channels],
+                [self.bands[c].gamma for c, _, _ in look.channels],
             )
         else:
             picture = np.zeros((len(rows), len(columns), 3), np.uint8)
@@ -238,16 +253,14 @@ class Scene:
         """Labels under these pixels and one around; at the border the outermost ones again."""
         assert self.labels is not None
         shown = self.levels[level]
-        array = self.labels.stored[label_level(self.labels, shown.height, shown.width)]
+        level_ = label_level(self.labels, shown.height, shown.width)
+        height, width = size_yx(self.labels, level_)
         picked = []
-        for indices, size, other in (
-            (rows, shown.height, array.shape[-2]),
-            (columns, shown.width, array.shape[-1]),
-        ):
+        for indices, size, other in ((rows, shown.height, height), (columns, shown.width, width)):
             margin = np.arange(indices[0] - 1, indices[-1] + 2).clip(0, size - 1)
             picked.append(resample(margin, size, other))
-        leading = self._leading_index(self.labels.axes, array, look)
-        return read_plane(array, leading, picked[0], picked[1], self.cache, wanted)
+        array = self.labels.stored[level_]
+        return self._read(self.labels, array, look, picked[0], picked[1], wanted)
 
     # What lies under a click
 
@@ -266,17 +279,17 @@ class Scene:
         row = np.array([min(max(int(y), 0), self.levels[0].height - 1)])
         column = np.array([min(max(int(x), 0), self.levels[0].width - 1)])
         if self.labels:
-            array = self.labels.stored[0]
+            array, (height, width) = self.labels.stored[0], size_yx(self.labels, 0)
             place = (
-                resample(row, self.levels[0].height, array.shape[-2]),
-                resample(column, self.levels[0].width, array.shape[-1]),
+                resample(row, self.levels[0].height, height),
+                resample(column, self.levels[0].width, width),
             )
-            leading = self._leading_index(self.labels.axes, array, look)
-            label = int(read_plane(array, leading, *place, self.cache, wanted)[0, 0])
+            found = whole_labels(self._read(self.labels, array, look, *place, wanted))
+            label = int(found[0, 0])
             if label:
                 return label, self._about(label, place[0][0], place[1][0], look, wanted)
         values = ", ".join(
-            f"{self.bands[c].label} {self.plane(0, look, c, row, column, wanted)[0, 0]:.6g}"
+            f"{self.bands[c].label} {_value(self.plane(0, look, c, row, column, wanted))}"
             for c, _, _ in look.channels
         )
         background = "No label here. " if self.labels else ""
@@ -294,13 +307,12 @@ class Scene:
             values = ", ".join(f"{name} {_short(value)}" for name, value in row.items())
             return f"Label {label}: {values}."
         assert self.labels is not None
-        number, array = measuring_level(self.labels)
-        height, width = array.shape[-2:]
-        finest = self.labels.stored[0].shape
-        rows = _around(int(resample(np.array([y]), finest[-2], height)[0]), height)
-        columns = _around(int(resample(np.array([x]), finest[-1], width)[0]), width)
-        leading = self._leading_index(self.labels.axes, array, look)
-        mask = read_plane(array, leading, rows, columns, self.cache, wanted) == label
+        number = measuring_level(self.labels)
+        (height, width), finest = size_yx(self.labels, number), size_yx(self.labels, 0)
+        rows = _around(int(resample(np.array([y]), finest[0], height)[0]), height)
+        columns = _around(int(resample(np.array([x]), finest[1], width)[0]), width)
+        array = self.labels.stored[number]
+        mask = self._read(self.labels, array, look, rows, columns, wanted) == label
         where = f"in this plane, level {self.labels.paths[number] or '0'} of the labels"
         if len(rows) < height or len(columns) < width:
             where += f", within {len(columns)} × {len(rows)} pixels around the click"
@@ -319,8 +331,7 @@ class Scene:
             resample(columns, width, self.levels[level].width),
         )
         means = ", ".join(
-            f"mean {self.bands[c].label} "
-            f"{self.plane(level, look, c, *picked, wanted)[mask].astype(float).mean():.4g}"
+            f"mean {self.bands[c].label} {_mean(self.plane(level, look, c, *picked, wanted)[mask])}"
             for c, _, _ in look.channels
         )
         return f"Label {label}: {area}{', ' if means else ''}{means} ({where})."
@@ -336,8 +347,8 @@ class Scene:
 def view_levels(image: Multiscale) -> list[Level]:
     """The stored levels, finest first, and coarser ones made by skipping pixels if need be."""
     levels = [
-        Level(path or "0", number, 1, *array.shape[-2:])
-        for number, (path, array) in enumerate(zip(image.paths, image.stored, strict=True))
+        Level(path or "0", number, 1, *size_yx(image, number))
+        for number, path in enumerate(image.paths)
     ]
     levels.sort(key=lambda level: -level.height * level.width)
     last = levels[-1]
@@ -364,53 +375,101 @@ def overview_level(levels: list[Level]) -> int:
 
 def label_level(labels: Multiscale, height: int, width: int) -> int:
     """The coarsest level of the labels with at least so many pixels, nearly; else the finest."""
-    fits = [
-        number
-        for number, array in enumerate(labels.stored)
-        if array.shape[-2] * 1.02 >= height and array.shape[-1] * 1.02 >= width
-    ]
+    sizes = [size_yx(labels, number) for number in range(len(labels.paths))]
+    fits = [n for n, (y, x) in enumerate(sizes) if y * 1.02 >= height and x * 1.02 >= width]
     return max(fits, default=0)
 
 
-def measuring_level(labels: Multiscale) -> tuple[int, StoredArray]:
+def measuring_level(labels: Multiscale) -> int:
     """The finest level of the labels of bounded size; else the coarsest."""
-    for number, array in enumerate(labels.stored):
-        if array.shape[-2] * array.shape[-1] <= MEASURE_PIXELS:
-            return number, array
-    return len(labels.stored) - 1, labels.stored[-1]
+    for number in range(len(labels.paths)):
+        height, width = size_yx(labels, number)
+        if height * width <= MEASURE_PIXELS:
+            return number
+    return len(labels.paths) - 1
 
 
 def describe(image: Multiscale, c: int, plane: np.ndarray | None) -> Band:
     """How to show a channel: as the metadata say, else by the values of a coarse plane of it."""
-    count = dict(zip(image.axes, image.stored[0].shape, strict=True)).get("c", 1)
     dtype = image.stored[0].dtype
+    if is_color_picture(image):
+        named = ("red", "green", "blue", "opacity (not applied)")[c]
+        return Band(named, (*RGB, "FFFFFF")[c], (0, 255), (0, 255), c < 3, False)
     described = image.metadata.channels
     known = described[c] if c < len(described) else None
+    count = dict(zip(image.roles, image.stored[0].shape, strict=True)).get("c", 1)
     if known:
         label, color = known.label, known.color
     else:
         label = f"channel {c}"
         color = "FFFFFF" if count == 1 else _COLORS[c % len(_COLORS)]
     lowest, highest = value_range(plane, dtype)
-    window = known.window if known and known.window else (lowest, highest)
+    asked = known.window if known else None
+    window = asked if usable(asked) else (lowest, highest)
     limits = (min(lowest, window[0]), max(highest, window[1] + 0.5 * (window[1] - window[0])))
-    if dtype.kind in "iu":
-        limits = (limits[0], min(limits[1], float(np.iinfo(dtype).max)))
-    shown = known.active if known else c < 4
-    inverted = known is not None and known.inverted
-    return Band(label, color.lstrip("#")[:6], window, limits, shown, inverted)
+    ceiling = float(np.iinfo(dtype).max) if dtype.kind in "iu" else FURTHEST
+    limits = (limits[0], min(limits[1], 1.0 if dtype.kind == "b" else ceiling))
+    return Band(
+        label,
+        "".join(f"{round(255 * part):02X}" for part in color_of(color)),
+        window,
+        limits,
+        shown=known.active if known else c < 4,
+        inverted=known is not None and known.inverted,
+        gamma=known.gamma if known else 1.0,
+    )
 
 
 def value_range(plane: np.ndarray | None, dtype: np.dtype[Any]) -> tuple[float, float]:
-    """Least and greatest value of a plane; of the data type if there is no plane."""
-    if plane is not None:
-        finite = plane[np.isfinite(plane)]
-        if finite.size and finite.max() > finite.min():
-            low = min(0.0, float(finite.min())) if dtype.kind in "iu" else float(finite.min())
-            return low, float(finite.max())
-    if dtype.kind in "iu":
+    """Least and greatest value of a plane; of the data type if there is no plane.
+
+    Pixels that are NaN or infinite do not count. The two are finite, and they differ.
+    """
+    found = range_of(plane) if plane is not None else None
+    if dtype.kind in "iu" and (not found or found[0] == found[1]):
         return 0.0, float(np.iinfo(dtype).max)
-    return 0.0, 1.0
+    if not found or dtype.kind == "b":
+        return 0.0, 1.0
+    low, high = map(float, found)
+    if dtype.kind in "iu" and high - low > high / 1000:  # else all would be nearly white
+        low = min(0.0, low)
+    if low == high and found[0] < found[1]:  # whole numbers so large that they are one float64
+        return low, float(np.nextafter(low, np.inf))
+    return some_width(low, high)
+
+
+def notes_on(image: Multiscale) -> str:
+    """What to know of the picture before one believes it, in a few words; mostly nothing."""
+    notes = []
+    kind = image.stored[0].dtype.kind
+    for axis, role, size in zip(image.axes, image.roles, image.stored[0].shape, strict=True):
+        if role not in "tczyx" and size > 1:
+            notes.append(f"of axis {axis} only the first of {size:,} places is shown")
+    if kind == "c":
+        notes.append("of complex pixels the magnitude is shown")
+    if kind in "fc":
+        notes.append(MISSING)
+    for channel in image.channels:
+        if channel.left_out:
+            notes.append(f"{channel.left_out} of channel {channel.label} is not followed")
+    said = "; ".join(notes)
+    return f"{said[0].upper()}{said[1:]}." if said else ""
+
+
+def _value(pixel: np.ndarray) -> str:
+    """The value of one pixel, shape (1, 1), in words."""
+    value = drawable(pixel)[0, 0].item()
+    if not np.isfinite(float(value)):
+        return "no value"
+    magnitude = "magnitude " if pixel.dtype.kind == "c" else ""
+    return f"{magnitude}{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _mean(pixels: np.ndarray) -> str:
+    """The mean of those pixels that have a value, in words."""
+    values = drawable(pixels).astype(float)
+    values = values[~without_value(values)]
+    return f"{values.mean():.4g}" if values.size else "unknown (no value)"
 
 
 def _around(centre: int, size: int) -> np.ndarray:

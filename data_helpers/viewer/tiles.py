@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .._pixels import MISSING_COLOR, brightness, drawable, without_value
+from .._pixels import outlines as outlines
 from ..errors import ChunkError, TooLargeError
 from ..stored_array import StoredArray
 
@@ -31,7 +33,11 @@ PATIENCE = 20.0
 OUTLINE = (255, 0, 255)
 """Magenta: stands out from grey and is told apart by colour-blind readers."""
 
-Piece = tuple[tuple[int, ...], tuple[int, ...] | None]  # position of a chunk; its plane, or all
+MISSING = tuple(round(255 * part) for part in MISSING_COLOR)
+"""Mid-blue: pixels that are NaN or infinite in every channel that is shown."""
+
+# Position of a chunk; the plane of it that is meant (an index, or None along y and x), or all.
+Piece = tuple[tuple[int, ...], tuple[int | None, ...] | None]
 
 
 class NotWantedError(Exception):
@@ -202,12 +208,16 @@ def _read_pieces(array: StoredArray, pieces: list[Piece]) -> list[np.ndarray]:
     """Read chunks; copies, so that keeping one does not keep what was read with it."""
     if all(plane is None for _, plane in pieces):
         return [chunk.copy() for chunk in array.read_chunks([where for where, _ in pieces])]
-    read = []
-    for (*_, y, x), plane in pieces:
-        high, wide = array.chunks[-2:]
-        box = (slice(y * high, (y + 1) * high), slice(x * wide, (x + 1) * wide))
-        read.append(array[(*(plane or ()), *box)])
-    return read
+    return [array[_selection(array, piece)] for piece in pieces]
+
+
+def _selection(array: StoredArray, piece: Piece) -> tuple[int | slice, ...]:
+    """What a piece is of an array."""
+    position, plane = piece
+    places = zip(position, array.chunks, plane or (None,) * array.ndim, strict=True)
+    return tuple(
+        slice(n * size, (n + 1) * size) if index is None else index for n, size, index in places
+    )
 
 
 def read_plane(
@@ -217,6 +227,7 @@ def read_plane(
     columns: np.ndarray,
     cache: ChunkCache,
     wanted: Callable[[], bool] = always,
+    yx: tuple[int, int] = (-2, -1),
 ) -> np.ndarray:
     """Read some rows and columns of one plane, by whole chunks through the cache.
 
@@ -225,42 +236,51 @@ def read_plane(
     array : StoredArray
         One level.
     leading : tuple of int
-        Index along each axis before Y and X.
+        Index along each axis other than Y and X, in storage order.
     rows, columns : numpy.ndarray
         Indices along Y and X, ascending; they may skip some, or name one twice.
     cache : ChunkCache
         Where chunks are kept.
     wanted : callable
         Asked now and then; reading ends with `NotWantedError` when it says no.
+    yx : tuple of int
+        Where Y and X stand among the axes.
 
     Returns
     -------
     numpy.ndarray
         Shape (rows, columns), the level's dtype in native byte order.
     """
-    *deep, high, wide = array.chunks
-    itemsize = array.dtype.itemsize
-    plane_bytes = high * wide * itemsize
+    down, across = (axis % array.ndim for axis in yx)
+    high, wide = array.chunks[down], array.chunks[across]
+    plane_bytes = high * wide * array.dtype.itemsize
     if plane_bytes > cache.max_bytes:
         raise TooLargeError(
             f"One chunk of {array.address} holds {plane_bytes / 1e6:.0f} MB in a single plane, "
             "more than the viewer keeps in memory; such an image cannot be viewed by tiles."
         )
-    chunk_bytes = plane_bytes * int(np.prod(deep, dtype=object))
+    given = iter(leading)
+    at = [None if axis in (down, across) else next(given) for axis in range(array.ndim)]
+    chunk_bytes = array.dtype.itemsize * int(np.prod(array.chunks, dtype=object))
     whole = chunk_bytes * 8 <= cache.max_bytes  # else keep single planes of chunks
-    first = tuple(at // size for at, size in zip(leading, deep, strict=True))
-    inside = tuple(at % size for at, size in zip(leading, deep, strict=True)) if whole else ()
+    first = [0 if n is None else n // size for n, size in zip(at, array.chunks, strict=True)]
+    inside = tuple(
+        slice(None) if n is None else n % size for n, size in zip(at, array.chunks, strict=True)
+    )
     spots = [(y, x) for y in np.unique(rows // high) for x in np.unique(columns // wide)]
     out = np.empty((len(rows), len(columns)), array.dtype.newbyteorder("="))
     together = max(1, int(cache.max_bytes // 4 // (chunk_bytes if whole else plane_bytes)))
     for start in range(0, len(spots), together):
         batch = [(int(y), int(x)) for y, x in spots[start : start + together]]
-        pieces: list[Piece] = [((*first, y, x), None if whole else leading) for y, x in batch]
+        pieces: list[Piece] = []
+        for first[down], first[across] in batch:
+            pieces.append((tuple(first), None if whole else tuple(at)))
         for (y, x), chunk in zip(batch, cache.get(array, pieces, wanted), strict=True):
+            plane = chunk[inside] if whole else chunk
             k, m = np.searchsorted(rows, [y * high, (y + 1) * high])
             i, j = np.searchsorted(columns, [x * wide, (x + 1) * wide])
             part = np.ix_(rows[k:m] - y * high, columns[i:j] - x * wide)
-            out[k:m, i:j] = chunk[inside][part]
+            out[k:m, i:j] = (plane if down < across else plane.T)[part]
     return out
 
 
@@ -271,7 +291,10 @@ def resample(indices: np.ndarray, size: int, other: int) -> np.ndarray:
 
 def color_of(text: str) -> tuple[float, float, float]:
     """Red, green and blue, 0 to 1, of a colour such as "00FF00"; white if it is not one."""
-    digits = text.lstrip("#")[:6]
+    digits = text.strip().lstrip("#")
+    if len(digits) in (3, 4):
+        digits = "".join(2 * digit for digit in digits)
+    digits = digits[:6] if len(digits) in (6, 8) else ""
     try:
         red, green, blue = bytes.fromhex(digits)
     except ValueError:
@@ -284,6 +307,7 @@ def merge(
     colors: Sequence[tuple[float, float, float]],
     windows: Sequence[tuple[float, float]],
     inverted: Sequence[bool] | None = None,
+    gammas: Sequence[float] | None = None,
 ) -> np.ndarray:
     """Add up channels, each in its colour.
 
@@ -297,42 +321,34 @@ def merge(
         Pixel values of each to show as black and as full colour.
     inverted : sequence of bool, optional
         Whether the low values of each are the bright ones.
+    gammas : sequence of float, optional
+        The power that the brightness of each is raised to.
 
     Returns
     -------
     numpy.ndarray
-        Picture of shape (y, x, 3), uint8. A sum above full colour is cut off.
+        Picture of shape (y, x, 3), uint8. A sum above full colour is cut off. Pixels without a
+        value in any of the channels are `MISSING`.
     """
     picture = np.zeros((*planes[0].shape, 3), np.float32)
-    upside_down = inverted or [False] * len(planes)
-    for plane, color, (low, high), down in zip(planes, colors, windows, upside_down, strict=True):
-        values = plane.astype(np.float32 if plane.dtype.itemsize <= 2 else np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            share = np.subtract(values, low) / (high - low if high > low else 1e-9)
-        share = np.clip(np.nan_to_num(1 - share if down else share, nan=0), 0, 1).astype(np.float32)
+    missing = np.ones(planes[0].shape, bool)
+    upside_down, powers = inverted or [False] * len(planes), gammas or [1.0] * len(planes)
+    for plane, color, window, down, gamma in zip(
+        planes, colors, windows, upside_down, powers, strict=True
+    ):
+        values = drawable(plane)
+        share = brightness(
+            values, window, gamma, np.float32 if values.dtype.itemsize <= 2 else np.float64
+        )
+        gaps = without_value(share)
+        missing &= gaps
+        share = np.where(gaps, 0, 1 - share if down else share).astype(np.float32)
         for number, part in enumerate(color):
             if part:
                 picture[..., number] += share * np.float32(part)
-    return np.rint(np.minimum(picture, 1) * 255).astype(np.uint8)
-
-
-def outlines(labels: np.ndarray) -> np.ndarray:
-    """Where labels meet another label or the background, inside the labels.
-
-    Parameters
-    ----------
-    labels : numpy.ndarray
-        Shape (y + 2, x + 2): with a margin of one pixel.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (y, x), bool.
-    """
-    centre = labels[1:-1, 1:-1]
-    edge = (centre != labels[:-2, 1:-1]) | (centre != labels[2:, 1:-1])
-    edge |= (centre != labels[1:-1, :-2]) | (centre != labels[1:-1, 2:])
-    return edge & (centre != 0)
+    painted = np.rint(np.minimum(picture, 1) * 255).astype(np.uint8)
+    painted[missing] = MISSING
+    return painted
 
 
 def encode(picture: np.ndarray, exact: bool = False) -> bytes:

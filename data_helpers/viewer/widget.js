@@ -139,7 +139,8 @@ function render({ model, el }) {
   const controls = element("div", { className: "ozv-controls" });
   const title = element("div", { className: "ozv-title", textContent: facts.title });
   const foot = element("div", { className: "ozv-foot" }, status, keys);
-  const root = element("div", { className: "ozv", dataset: { state: "loading", received: 0, tiles: 0, error: "" } }, title, stage, foot, trouble, picked, controls);
+  const note = element("div", { className: "ozv-foot ozv-note", textContent: facts.note ?? "", hidden: !facts.note });
+  const root = element("div", { className: "ozv", dataset: { state: "loading", received: 0, tiles: 0, error: "" } }, title, stage, foot, note, trouble, picked, controls);
   root.dataset.lmSuppressShortcuts = "true"; // JupyterLab keeps its one-key commands to itself
   stage.style.height = `${facts.height}px`;
   addControls();

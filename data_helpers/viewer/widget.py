@@ -12,10 +12,12 @@ import traitlets
 
 from .._formatting import one_line
 from .._pixel_size import finest_pixel
+from .._pixels import EXACT
+from .._planes import scale_yx
 from ..errors import OmeZarrError
 from ..multiscale import Multiscale
 from .latest_tasks import LatestTaskQueue, Task, Wanted
-from .scene import TILE, Look, Scene
+from .scene import TILE, Look, Scene, notes_on
 from .tiles import ChunkCache, NotWantedError
 
 if TYPE_CHECKING:
@@ -114,7 +116,8 @@ class Viewer(anywidget.AnyWidget):
                 return
             except Exception as error:
                 text = _sentence(error)
-            self._answer({"kind": "picked", "view": message["view"], "label": label, "text": text})
+            shown = label if abs(label) < EXACT else str(label)  # the page's numbers are float64
+            self._answer({"kind": "picked", "view": message["view"], "label": shown, "text": text})
 
         return serve
 
@@ -137,7 +140,7 @@ def _sentence(error: Exception) -> str:
 def _facts(scene: Scene, height: int) -> dict[str, Any]:
     size, why_not = finest_pixel(scene.image)
     look = scene.start
-    first = scene.image.scales[0][-2:]
+    first = scale_yx(scene.image, 0)
     stretch = size[0] / size[1] if size else first[0] / first[1]
     return {
         "title": scene.image.title,
@@ -157,7 +160,7 @@ def _facts(scene: Scene, height: int) -> dict[str, Any]:
                 "window": list(band.window),
                 "limits": list(band.limits),
                 "shown": band.shown,
-                "whole": scene.image.stored[0].dtype.kind in "iu",
+                "whole": scene.image.stored[0].dtype.kind in "iub",
             }
             for band in scene.bands
         ],
@@ -166,6 +169,7 @@ def _facts(scene: Scene, height: int) -> dict[str, Any]:
         "unknown": why_not,
         "labels": scene.labels is not None,
         "trouble": scene.trouble,
+        "note": notes_on(scene.image),
     }
 
 
@@ -184,7 +188,9 @@ def view(
     Parameters
     ----------
     image : Multiscale
-        The image, of axes t, c, z, y, x or fewer; a label image will do.
+        The image, its axes in any order; a label image will do. Of axes other than t, c, z, y, x
+        the first place is shown. Pixels that are NaN or infinite are blue, of complex ones the
+        magnitude is shown, and a colour picture is shown in its colours: see `show_plane`.
     labels : bool, str or Multiscale, optional
         A label image to outline: True for the first one of the image, its name, or a label image
         that is open already. None if left out.
