@@ -10,12 +10,20 @@ import numpy as np
 from ._formatting import format_length, format_shape, format_value
 from ._pixel_size import pixel_size
 from ._pixels import Window, value_range, without_value
-from ._planes import size_yx
+from ._planes import scale_yx, size_yx
 from .metadata import Channel
 from .multiscale import Multiscale
 
 MISSING = "pixels without a value (NaN or infinite) are blue"
 """What a reader must know of blue pixels."""
+
+_FACTS = {"image", "level", "size", "width", "window", "shape", "gamma", "left out"} | {
+    "values",
+    "missing",
+    "constant",
+    "opacity",
+    "alike",
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,13 @@ class Shown:
     channel: Channel = field(default_factory=lambda: Channel(""))
     notes: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def aspect(self) -> float | None:
+        """Height of a pixel as drawn, by its width; None where the metadata name no true shape."""
+        height, width = scale_yx(self.image, self.level)
+        high, wide = height * self.step[0], width * self.step[1]
+        return high / wide if wide and 1e-3 < high / wide < 1e3 else None
+
     def places(self) -> dict[str, str]:
         """Level and position in words, such as ``{"level": "0", "c": "1 (DAPI)", "z": "128"}``."""
         words = {"level": self.image.paths[self.level] or "0"}
@@ -62,14 +77,16 @@ class Shown:
             named = roles[axis] == "c" and index < len(self.image.channels)
             label = self.image.channels[index].label if named else ""
             tells = label not in ("", str(index), f"channel {index}")
-            words[axis] = f"{index} ({label})" if tells else str(index)
+            words[_key(axis)] = f"{index} ({label})" if tells else str(index)
             if roles[axis] == "c" and self.color:
-                words[axis] = "0 to 2 in colour"
+                words[_key(axis)] = "0 to 2 in colour"
         return words
 
     def facts(self) -> dict[str, str]:
         """What a caption says, in its order; a position along an axis of length 1 is left out."""
-        lengths = dict(zip(self.image.axes, self.image.stored[self.level].shape, strict=True))
+        lengths = dict(
+            zip(map(_key, self.image.axes), self.image.stored[self.level].shape, strict=True)
+        )
         name = self.image.title.replace(" (synthetic stand-in)", "")
         facts = {"image": name.replace("synthetic stand-in for ", "")}  # caption says it already
         facts |= {name: at for name, at in self.places().items() if lengths.get(name) != 1}
@@ -85,11 +102,18 @@ class Shown:
             facts["window"] = f"values {low} to {high} shown from {ends}"
         if self.color:
             facts["window"] = "channels shown as red, green and blue, values 0 to 255"
+        if self.aspect is None:
+            facts["shape"] = "pixels drawn square, which they are not by the metadata"
         if self.channel.gamma != 1:
             facts["gamma"] = f"with gamma {self.channel.gamma:g}"
         if self.channel.left_out:
             facts["left out"] = f"{self.channel.left_out} of this channel is not followed"
         return facts | self.notes
+
+
+def _key(axis: str) -> str:
+    """What an axis is called beside the other facts; long names might be names of facts, too."""
+    return f"axis {axis}" if axis in _FACTS else axis
 
 
 def notes_on(plane: np.ndarray) -> dict[str, str]:
@@ -113,7 +137,7 @@ def sentence(shown: Sequence[Shown]) -> str:
     for one in shown:
         for name, said in one.facts().items():
             facts.setdefault(name, []).append(said)
-    axes = {axis for one in shown for axis in one.position}
+    axes = {_key(axis) for one in shown for axis in one.position}
     levels = shown[0].image.paths
     words = [", ".join(dict.fromkeys(facts.pop("image")))]
     for name, every in facts.items():

@@ -24,6 +24,13 @@ EXACT = 2**53
 Window = tuple[float, float]
 
 
+def plain(pixels: np.ndarray) -> np.ndarray:
+    """Pixels in memory, masked ones as NaN."""
+    if not np.ma.is_masked(pixels):
+        return np.asarray(pixels)
+    return np.ma.filled(pixels.astype(np.result_type(pixels, np.float32)), np.nan)
+
+
 def drawable(pixels: np.ndarray) -> np.ndarray:
     """Pixels as real numbers in native byte order.
 
@@ -108,15 +115,14 @@ def offset_of(pixels: np.ndarray, window: Window) -> int:
     if pixels.dtype.kind not in "iu" or max(abs(low), abs(high)) <= EXACT:
         return 0
     needed = (high - low) * 2**43 < max(abs(low), abs(high))  # else a grey is wide enough
-    return int(low) if needed else 0
+    limits = np.iinfo(pixels.dtype)
+    return min(max(int(low), limits.min), limits.max) if needed else 0
 
 
 def shifted(pixels: np.ndarray, offset: int) -> np.ndarray:
     """Pixels less an offset, as float64; those below the offset count 0 if there is one."""
     if not offset:
         return pixels.astype(np.float64)
-    limits = np.iinfo(pixels.dtype)
-    offset = min(max(offset, limits.min), limits.max)
     above = np.maximum(pixels, np.asarray(offset, pixels.dtype))
     return (above.astype(np.uint64) - np.uint64(offset % 2**64)).astype(np.float64)
 

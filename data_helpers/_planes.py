@@ -89,6 +89,10 @@ def place(image: Multiscale, level: int, asked: Mapping[str, Any]) -> dict[str, 
         name = names.get(given, given)
         if name in found:
             found[name] = _index(image, level, name, sizes[name], at)
+        elif name in sizes:
+            raise NotDrawableError(
+                f"Axis {name} of {image.title} is drawn; for a part of it give a slice as y= or x=."
+            )
         elif given not in ("t", "c", "z") or at != 0:
             raise OutsideImageError(
                 f"{image.title} has no axis {given!r}, so there is no {given}={at!r}; its axes are "

@@ -27,6 +27,7 @@ from ._pixels import (
     drawable,
     offset_of,
     outlines,
+    plain,
     range_window,
     shifted,
     usable,
@@ -34,7 +35,7 @@ from ._pixels import (
     whole_labels,
     without_value,
 )
-from ._planes import is_color_picture, part, place, read_picture, scale_yx
+from ._planes import is_color_picture, part, place, read_picture
 from .errors import NotDrawableError
 from .metadata import Channel
 from .multiscale import Multiscale
@@ -160,9 +161,7 @@ def _describe(
 
 def _draw_shown(ax: Axes, shown: Shown, picture: np.ndarray) -> int:
     """Draw with pixels of the right shape, and keep for `caption` what is shown; see `_draw`."""
-    height, width = scale_yx(shown.image, shown.level)
-    aspect = (height * shown.step[0]) / (width * shown.step[1])
-    offset = _draw(ax, picture, shown.window, aspect, shown.channel)
+    offset = _draw(ax, picture, shown.window, shown.aspect or 1.0, shown.channel)
     ax.set_axis_off()
     _shown[ax] = shown
     return offset
@@ -254,7 +253,7 @@ def overlay_labels(
         Plane and labels differ in shape, the style is unknown, or (as `NotDrawableError`) plane or
         window cannot be drawn.
     """
-    plane, labels = np.asarray(plane), whole_labels(labels)
+    plane, labels = plain(plane), whole_labels(labels)
     if plane.shape != labels.shape:
         raise ValueError(
             f"the plane has shape {plane.shape} but the labels have {labels.shape}: pick the same "
@@ -341,7 +340,7 @@ def gallery(
             f"each picture: there are {len(pictures)} pictures, {len(titles)} titles, "
             f"{len(levels)} levels and {columns} columns"
         )
-    every, window = [np.asarray(picture) for picture in pictures], checked(window)
+    every, window = [plain(picture) for picture in pictures], checked(window)
     for picture in every:
         if picture.shape[2:] not in ((), (3,), (4,)) or picture.ndim < 2 or not picture.size:
             raise _no_plane(picture.shape)

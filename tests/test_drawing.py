@@ -121,6 +121,7 @@ def stack(tmp_path):
         ({"angle": 0}, ["n has no axis 'angle'"]),
         ({"y": slice(9, 9)}, ["y=slice(9, 9, None) holds no pixel", "20 pixels along y"]),
         ({"x": slice(40, 50)}, ["holds no pixel", "30 pixels along x"]),
+        ({"Y": slice(3)}, ["n has no axis 'Y'"]),
         ({"y": 5}, ["y=slice(0, 20)", "not 5"]),
         ({"x": slice(None, None, -1)}, ["goes forward"]),
         ({"x": slice(None, None, 0)}, ["goes forward"]),
@@ -232,6 +233,14 @@ def test_labels_over_a_picture_with_one_gap_stay_a_picture():
     assert np.isfinite(overlay_labels(np.full((4, 4), np.nan), labels[:4, :4])).all()
 
 
+def test_masked_pixels_have_no_value():
+    masked = np.ma.masked_array(RAMP.astype(int), RAMP > 90)
+    picture = overlay_labels(masked, np.zeros(RAMP.shape, int))
+    assert ((picture == MISSING_COLOR).all(-1) == (RAMP > 90)).all()
+    np.testing.assert_allclose(picture[RAMP <= 90][:, 0], RAMP[RAMP <= 90] / 90)
+    assert drawn(gallery([masked], ["a"]).axes[0]).mask.sum() == (RAMP > 90).sum()
+
+
 # --- numbers of every kind ----------------------------------------------------------------------
 
 
@@ -272,6 +281,7 @@ def test_the_widest_whole_numbers(tmp_path, said):
     np.testing.assert_array_equal(greys(ax), 255 * (RAMP > 50))
     assert f"values {ends.min:,} to {ends.max:,} shown" in said(ax)
     full = np.where(RAMP > 50, np.iinfo("u8").max, 0).astype("u8")
+    np.testing.assert_array_equal(brightness(full, (-(2**60), 512 - 2**60)), np.ones(RAMP.shape))
     np.testing.assert_array_equal(brightness(full, (0, 2**64 - 1)), RAMP > 50)
 
 
@@ -443,6 +453,29 @@ def test_further_axes_are_at_0_or_where_a_keyword_says_and_in_the_title(tmp_path
     assert ax.get_title() == "n\nlevel 0, angle 2, phase 1"
     with pytest.raises(OutsideImageError, match="Axis angle of n has size 3"):
         show_plane(image, angle=3)
+
+
+def test_axes_that_are_called_like_facts(tmp_path, said):
+    types = {"level": "other", "image": "other"}
+    image = write(tmp_path / "a", [noise(3, 2, 20, 30)], ["level", "image", "y", "x"], types=types)
+    ax = show_plane(image, level=2)
+    assert ax.get_title() == "n\nlevel 0, axis level 2, axis image 0"
+    assert "n, level 0, axis level 2, axis image 0, 20 × 30 pixels" in said(ax)
+
+
+def test_y_and_x_are_no_positions_under_their_own_names_either(tmp_path):
+    image = write(tmp_path / "a", [noise(20, 30)], "YX")
+    with pytest.raises(NotDrawableError, match="slice as y= or x="):
+        show_plane(image, Y=slice(3))
+
+
+@pytest.mark.parametrize("scale", [(1e-9, 1), (1e-200, 1e200), (1, 1e-5)])
+def test_pixels_of_an_impossible_shape_are_drawn_square_and_it_says_so(tmp_path, said, scale):
+    about = {"version": "0.4", "name": "n", "axes": axes("yx"), "datasets": scales(scale)}
+    image = open_multiscale(write_v2(tmp_path / "a", [noise(20, 30)], about))
+    ax = show_plane(image)
+    ax.figure.canvas.draw()
+    assert "pixels drawn square" in said(ax)
 
 
 def test_pixels_that_are_not_square_in_an_image_stored_x_first(tmp_path):
