@@ -49,10 +49,10 @@ def is_color_picture(image: Multiscale) -> bool:
     count, behind = array.shape[roles.index("c")], roles[-1] == "c"
     if count != 3 and not (count == 4 and behind):
         return False
-    if not image.channels:
+    if not image.metadata.channels:
         return True
-    colors = tuple(channel.color.upper().lstrip("#") for channel in image.channels)[:3]
-    plain = all(c.gamma == 1 and not c.inverted for c in image.channels)
+    colors = tuple(channel.color.upper().lstrip("#") for channel in image.metadata.channels)[:3]
+    plain = all(c.gamma == 1 and not c.inverted for c in image.metadata.channels)
     return behind and plain and (colors == RGB or set(colors) == {"FFFFFF"})
 
 

@@ -24,7 +24,7 @@ from data_helpers import (
 )
 from data_helpers._formatting import format_value
 from data_helpers._pixel_size import pixel_size
-from data_helpers._pixels import MISSING_COLOR, brightness, drawable, outlines, value_range
+from data_helpers._pixels import MISSING_COLOR, brightness, drawable, outlines, usable, value_range
 from data_helpers._planes import size_yx
 from data_helpers.display import OUTLINE_COLOR, label_colors, window
 from data_helpers.errors import NotDrawableError, OmeZarrError, OutsideImageError
@@ -213,6 +213,13 @@ def test_a_window_that_the_metadata_give_stays(tmp_path):
     assert show_plane(image).get_images()[0].get_clim() == (10, 50)
 
 
+def test_a_window_is_two_finite_numbers_in_rising_order():
+    assert usable((1, 2)) and not any(
+        usable(window) for window in (None, (0, 0), (9, 1), (0, np.inf), (np.nan, 1))
+    )
+
+
+@pytest.mark.filterwarnings("ignore::data_helpers.errors.OmeZarrWarning")
 @pytest.mark.parametrize("ends", [(0, 0), (50, 10)])
 def test_a_window_that_is_none_gives_way_to_the_range(tmp_path, ends):
     channels = [{"label": "a", "window": dict(zip(("start", "end"), ends, strict=True))}]

@@ -125,6 +125,29 @@ def test_neuroglancer_hides_and_inverts_channels_as_the_metadata_say(tmp_path):
     assert sizes == pytest.approx({"x": 0.25e-6, "y": 0.25e-6, "z": 0.5e-6})
 
 
+def test_neuroglancer_is_told_axes_by_their_names_and_gamma(tmp_path):
+    channels = [
+        {"label": "a", "coefficient": 0.5, "window": {"start": 0, "end": 1234567}},
+        {"label": "b", "coefficient": 2, "inverted": True},
+    ]
+    multiscale = {
+        "version": "0.4",
+        "axes": axes("XYZ", X="um", Y="um", Z="um") + axes("c"),
+        "datasets": scales((0.25, 0.5, 2, 1)),
+    }
+    folder = write_v2(
+        tmp_path, [np.ones((8, 9, 3, 2), "u2")], multiscale, omero={"channels": channels}
+    )
+    state = state_of("a", "b", open_multiscale(folder))
+    assert {name: size for name, (size, _) in state["dimensions"].items()} == pytest.approx(
+        {"X": 0.25e-6, "Y": 0.5e-6, "Z": 2e-6}
+    )
+    assert state["position"] == [4, 4.5, 1.5] and "layout" not in state
+    first, second = [layer["shader"] for layer in state["layers"]]
+    assert "range=[0, 1234567]" in first and "color * (pow(window(), 0.5))" in first
+    assert "color * (1.0 - pow(window(), 2.0))" in second
+
+
 @pytest.mark.parametrize("image_id", IMAGES)
 def test_what_is_known_of_a_registered_image_is_in_its_metadata_too(offline, image_id):
     key = IMAGES[image_id].keys["offline"][-1]

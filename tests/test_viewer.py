@@ -22,7 +22,7 @@ import data_helpers as dh
 from data_helpers._pixel_size import finest_pixel
 from data_helpers.errors import ChunkError, NoLabelsError, TooLargeError
 from data_helpers.metadata import Channel
-from data_helpers.viewer import scene, tiles, widget
+from data_helpers.viewer import bands, scene, tiles, widget
 from data_helpers.viewer.latest_tasks import LatestTaskQueue
 from data_helpers.viewer.scene import Look, Scene
 from data_helpers.viewer.tiles import ChunkCache, NotWantedError, merge, outlines, read_plane
@@ -497,12 +497,21 @@ def test_numbers_of_every_kind_are_shown_and_the_page_gets_finite_numbers(tmp_pa
         assert np.abs(difference[~missing]).max(initial=0) <= 1
 
 
+def test_a_window_is_two_finite_numbers_in_rising_order(tmp_path):
+    opened = stored(tmp_path / "image", RAMP[np.newaxis], "cyx")
+    for wrong in ((0, 0), (9, 1), (0, np.inf), (np.nan, 1)):
+        opened.metadata.channels[:] = [Channel("a", "00F", wrong)]
+        band = bands.describe(opened, 0, RAMP)
+        assert band.window == (0, 97) and band.color == "0000FF"
+
+
 def test_a_window_of_whole_numbers_near_each_other_begins_at_the_least(tmp_path):
     pixels = np.where(RAMP > 50, 60_000, 60_010).astype("u2")
     [band] = dh.view(stored(tmp_path / "image", pixels))._scene.bands
     assert band.window == (60_000, 60_010)
 
 
+@pytest.mark.filterwarnings("ignore::data_helpers.errors.OmeZarrWarning")
 @pytest.mark.parametrize("ends", [(0, 0), (9, 1)])
 def test_a_window_that_is_none_gives_way_to_the_range(tmp_path, ends):
     window = dict(zip(("start", "end"), ends, strict=True))
@@ -557,11 +566,9 @@ def column(pixels, names, at):
 
 def test_axes_that_are_called_otherwise(tmp_path):
     pixels = noise(3, 2, 30, 40)
-    opened = stored(tmp_path / "image", pixels, ["angle", "Z", "Y", "X"])
-    attributes = json.loads((tmp_path / "image/.zattrs").read_text(encoding="utf-8"))
-    attributes["multiscales"][0]["axes"][0]["type"] = "other"
-    write_json(tmp_path / "image/.zattrs", attributes)
-    opened = dh.open_multiscale(tmp_path / "image")
+    named = [{"name": "angle", "type": "other"}, *axes("ZYX")]
+    about = {"version": "0.4", "axes": named, "datasets": scales((1, 2, 3, 4))}
+    opened = dh.open_multiscale(write_v2(tmp_path / "image", [pixels], about))
     viewer = dh.view(opened)
     assert viewer.facts["note"] == "Of axis angle only the first of 3 places is shown."
     assert viewer.facts["sizes"] == {"t": 1, "c": 1, "z": 2}

@@ -3,6 +3,7 @@
 ==================  =====================================================================
 ``widget``          `view` and `Viewer`, with ``widget.js``: pan and zoom by tiles
 ``scene``           what there is to see in an image
+``bands``           how each channel is shown
 ``tiles``           reads chunks, and paints
 ``latest_tasks``    works on the latest request of the browser only
 ``links``           `viewer_links`: links and commands that open an image elsewhere

@@ -16,8 +16,9 @@ from .._pixels import EXACT
 from .._planes import scale_yx
 from ..errors import OmeZarrError
 from ..multiscale import Multiscale
+from .bands import notes_on
 from .latest_tasks import LatestTaskQueue, Task, Wanted
-from .scene import TILE, Look, Scene, notes_on
+from .scene import TILE, Look, Scene
 from .tiles import ChunkCache, NotWantedError
 
 if TYPE_CHECKING:
