@@ -192,8 +192,7 @@ def _draw(
     if channel.gamma != 1:
         scale = {"norm": PowerNorm(channel.gamma, **scale)}
     greys = matplotlib.colormaps["gray_r" if channel.inverted else "gray"]
-    if without_value(values).any():
-        values = np.ma.masked_invalid(values)
+    # Matplotlib draws what is NaN or infinite in the colour for bad values
     ax.imshow(values, cmap=greys.with_extremes(bad=MISSING_COLOR), aspect=aspect, **scale)
     return offset
 

@@ -246,9 +246,9 @@ def test_pixels_without_a_value_are_blue_and_a_window_may_be_empty():
 
 
 def test_a_pixel_with_a_value_in_one_channel_is_not_missing():
-    first, second = np.array([[np.nan, np.nan]]), np.array([[10.0, np.inf]])
+    first, second = np.array([[np.nan, np.nan, 0.0]]), np.array([[10.0, np.inf, np.nan]])
     picture = merge([first, second], [(1, 0, 0), (0, 1, 0)], [(0, 10), (0, 10)], [True, False])
-    assert picture.tolist() == [[[0, 255, 0], list(tiles.MISSING)]]
+    assert picture.tolist() == [[[0, 255, 0], list(tiles.MISSING), [255, 0, 0]]]
 
 
 def test_gamma_comes_before_inversion():
