@@ -27,6 +27,8 @@ from .loading import load_labels_from_s3 as load_labels_from_s3
 from .meter import request_meter as request_meter
 from .multiscale import Multiscale as Multiscale
 from .opening import open_multiscale as open_multiscale
+from .plate import Plate as Plate
+from .plate import open_plate as open_plate
 from .scale_out import BlockRun as BlockRun
 from .scale_out import compare_labels as compare_labels
 from .scale_out import connect_cluster as connect_cluster

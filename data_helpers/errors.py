@@ -27,7 +27,7 @@ class OmeZarrWarning(UserWarning):
 
 
 class ImageNotFoundError(OmeZarrError):
-    """No image with this id at the source in use."""
+    """No image with this id at the source in use, or no such well or field on a plate."""
 
 
 class LevelNotFoundError(OmeZarrError):

@@ -286,8 +286,6 @@ def what_else(documents: Sequence[dict[str, Any]]) -> str:
     attributes: dict[str, Any] = {}
     for document in documents:
         attributes.update(ome_attributes(document))
-    if "plate" in attributes or "well" in attributes:
-        return "a plate: open one image inside it, such as its A/1/0"
     if "scene" in attributes:
         images = ", ".join(map(repr, scene_images(attributes["scene"])))
         return f"a scene of several images: open one of them, {images or 'which it does not name'}"

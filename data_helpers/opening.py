@@ -6,12 +6,13 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from ._access import find_access
 from ._answers import says_not_there
 from ._caching import Cache, CacheView, find_cache
 from ._collection import images_of, in_words, is_collection
+from ._plate_metadata import plate_advice
 from ._secrets import HiddenOptions
 from .addresses import join, parent, split_secret, understand, without_scheme
 from .errors import (
@@ -26,6 +27,8 @@ from .metadata import ome_attributes, read_image, what_else
 from .multiscale import Multiscale
 from .sources import BUCKET, IMAGES, Source, lasting_address, resolve_source
 from .store import RetryingStore
+
+Opened = TypeVar("Opened")
 
 LEVELS_ABOVE = 3
 """How many folders above an address that is no image are looked at, to see what it is part of."""
@@ -164,8 +167,8 @@ def _hidden(options: Mapping[str, Any] | None) -> HiddenOptions | None:
     )
 
 
-def _open_cached(context: _Context, opening: Callable[[_Context], Multiscale]) -> Multiscale:
-    """Open an image through a cache; that there is none is never concluded from the cache."""
+def _open_cached(context: _Context, opening: Callable[[_Context], Opened]) -> Opened:
+    """Open something through a cache; that there is none is never concluded from the cache."""
     started = time.time_ns()
     try:
         return opening(context)
@@ -279,8 +282,12 @@ class _Looked(NamedTuple):
         url = self.store.url
         if self.error and not more:
             raise self.error
-        found = what_else(list(self.documents.values()))
-        raise NotOmeZarrError(f"There is no OME-Zarr image at {url}: it holds {found}{more}.")
+        raise NotOmeZarrError(f"There is no OME-Zarr image at {url}: it holds {self.found()}{more}.")
+
+    def found(self) -> str:
+        """What there is instead of an image: the end of a sentence."""
+        documents = list(self.documents.values())
+        return plate_advice(documents, self.store.url) or what_else(documents)
 
 
 def _look(
@@ -359,7 +366,7 @@ def _open_around(url: str, looked: _Looked, context: _Context) -> Multiscale:
         if image := around.image():
             return _open_part(image, "/".join(names), looked)
         if around.attributes:
-            looked.fail(f"; {address} above it holds {what_else(list(around.documents.values()))}")
+            looked.fail(f"; {address} above it holds {around.found()}")
     looked.fail()
 
 

@@ -264,6 +264,16 @@ class StoredArray:
         return itertools.product(*ranges)
 
 
+def read_together(parts: Sequence[tuple[StoredArray, Any]]) -> list[np.ndarray]:
+    """Read a selection of each of several arrays, all at once; errors as for indexing one."""
+    begun = [(array, selection, array._submit(selection)) for array, selection in parts]
+    try:
+        return [array._result(selection, reading) for array, selection, reading in begun]
+    finally:  # an error, or an interrupt
+        for _, _, reading in begun:
+            reading.cancel()
+
+
 def open_array(store: RetryingStore, path: str, document: dict[str, Any]) -> StoredArray:
     """Make a stored array from its metadata document, without any further request.
 

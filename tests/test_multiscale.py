@@ -302,8 +302,8 @@ def test_a_file_is_no_image(tmp_path):
     ("attributes", "words"),
     [
         ({}, "without the key multiscales"),
-        ({"plate": {"wells": []}}, "a plate: open one image inside it, such as its A/1/0"),
-        ({"well": {"images": []}}, "a plate: open one image inside it"),
+        ({"plate": {"rows": [], "columns": [], "wells": []}}, "a plate that lists no wells"),
+        ({"well": {"images": []}}, "a well that lists no images"),
         ({"bioformats2raw.layout": 3}, "a collection of images: open one inside it"),
         ({"labels": ["a"]}, "without the key multiscales"),
     ],
