@@ -18,7 +18,8 @@ The way through this package is one line, and each step is one module::
 ``errors``         what can go wrong, one sentence each
 =================  ==========================================================================
 
-Modules whose names begin with an underscore help these. What stands beside the way is a *wing*, a
+Beside the way stands one more room: ``plate`` leads to the images of a plate, well by well. Modules
+whose names begin with an underscore help all these. What stands beside the way is a *wing*, a
 package with one door, its ``__init__``: ``cache``, ``meter``, ``viewer``, ``scale_out``, ``checks``
 and ``offline``, the stand-in for the public endpoints. No module above imports a wing.
 

@@ -101,31 +101,36 @@ class PlateLevel:
         OmeZarrError
             A well is there but cannot be read, or does not go with the first one.
         """
+        tiles = [np.empty(self._shape_of(chunk), self.dtype) for chunk in chunks]
+        self.read_into(tiles, chunks)
+        return tiles
+
+    def read_into(self, places: Sequence[np.ndarray], chunks: Sequence[Position]) -> None:
+        """Read several tiles at once, each into an array of its shape; else as `read_chunks`."""
         wells = [self._wells.get(self._place(chunk)) for chunk in chunks]
         arrays = self._open(dict.fromkeys(filter(None, wells)))
-        tiles = [self._empty(chunk) for chunk in chunks]
         parts, targets = [], []
-        for chunk, well, tile in zip(chunks, wells, tiles, strict=True):
+        for chunk, well, place in zip(chunks, wells, places, strict=True):
+            place[...] = self._fill
             array = arrays[well] if well else None
             selection = self._selection(chunk, array.shape) if array else ()
             if array and all(part.start < part.stop for part in selection):
                 parts.append((array, selection))
-                targets.append(tile)
-        for tile, pixels in zip(targets, read_together(parts), strict=True):
-            tile[tuple(slice(0, size) for size in pixels.shape)] = pixels
-        return tiles
+                targets.append(place)
+        for place, pixels in zip(targets, read_together(parts), strict=True):
+            place[tuple(slice(0, size) for size in pixels.shape)] = pixels
 
     def _place(self, chunk: Position) -> tuple[int, int]:
         """Row and column of a tile."""
         down, across = self._across
         return chunk[down], chunk[across]
 
-    def _empty(self, chunk: Position) -> np.ndarray:
-        sizes = [
+    def _shape_of(self, chunk: Position) -> tuple[int, ...]:
+        """Pixels of a tile; those at the far end of an axis may be smaller than the rest."""
+        return tuple(
             min(tile, size - number * tile)
             for number, tile, size in zip(chunk, self.chunks, self.shape, strict=True)
-        ]
-        return np.full(sizes, self._fill, self.dtype)
+        )
 
     def _selection(self, chunk: Position, shape: tuple[int, ...]) -> tuple[slice, ...]:
         """The pixels of a well's image that go into a tile; along y and x they start at 0."""

@@ -141,7 +141,7 @@ class Plate:
 
     @property
     def acquisitions(self) -> list[Acquisition]:
-        """The rounds in which the plate was imaged; empty if the metadata list none."""
+        """The rounds in which the plate was imaged, each with `id`, `name` and `fields`."""
         return list(self.metadata.acquisitions)
 
     @cached_property
@@ -281,8 +281,8 @@ class Plate:
 
     def __repr__(self) -> str:
         return (
-            f"Plate({self.title!r}, OME-Zarr {self.version}, {len(self.wells)} wells in "
-            f"{len(self.rows)} rows and {len(self.columns)} columns)"
+            f"Plate({self.title!r}, OME-Zarr {self.version}, {_counted(len(self.wells), 'well')} "
+            f"in {_counted(len(self.rows), 'row')} and {_counted(len(self.columns), 'column')})"
         )
 
     def _repr_html_(self) -> str:
@@ -295,19 +295,24 @@ class Plate:
             for row, name in enumerate(self.rows)
         )
         return (
-            f"<table><caption>{self._caption()}</caption>"
+            '<table style="text-align: center"><caption style="white-space: nowrap; '
+            f'text-align: left">{self._caption()}</caption>'
             f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
 
     def _caption(self) -> str:
         """What the plate is, in words; also what the signs in the grid mean."""
-        parts = [f"OME-Zarr {self.version}", f"{len(self.wells)} wells"]
-        if self.metadata.fields:
-            parts.append(f"up to {self.metadata.fields} fields each")
+        parts = [f"OME-Zarr {self.version}", _counted(len(self.wells), "well")]
+        if fields := self.metadata.fields:
+            parts.append(f"{'up to ' if fields > 1 else ''}{_counted(fields, 'field')} each")
         if self.acquisitions:
-            parts.append(f"{len(self.acquisitions)} acquisitions")
-        said = f"{', '.join(parts)}. ● a well that exists, – none."
+            parts.append(_counted(len(self.acquisitions), "acquisition"))
+        said = f"{', '.join(parts)} (● a well, – none)"
         return f"<strong>{html.escape(self.title)}</strong>: {html.escape(said)}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _heading(name: str, scope: str) -> str:

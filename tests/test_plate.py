@@ -641,7 +641,7 @@ def test_a_grid_of_the_wells(tmp_path):
         ["C", "–", "●", "–", "–"],
     ]
     assert cells.scopes == ["col"] * 4 + ["row"] * 3 and cells.names == list(WELLS)
-    assert "<caption><strong>&lt;b&gt;7</strong>: OME-Zarr 0.4, 4 wells" in page
+    assert "<strong>&lt;b&gt;7</strong>: OME-Zarr 0.4, 4 wells, 1 field each (●" in page
 
 
 def test_a_picture_of_the_plate(tmp_path):
