@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from ._plate_metadata import Well, WellImage, read_well
@@ -50,7 +51,7 @@ def open_images(
     keys = {path: f"{path}/{GROUP[zarr_format]}" for path in paths}
     documents = _read(store, keys.values())
     found = {
-        path: _read_image(documents[key], zarr_format, f"{store.url}/{path}")
+        path: _read_image(documents[key], zarr_format, store.url, path)
         for path, key in keys.items()
         if key in documents
     }
@@ -77,11 +78,13 @@ def level_path(metadata: ImageMetadata, level: str | int | None) -> str | None:
     return paths[int(level)] if level is not None and level in indexes else None
 
 
-def _read_image(document: dict[str, Any], zarr_format: int, where: str) -> ImageMetadata:
-    attributes = ome_attributes(document)
+def _read_image(document: dict[str, Any], zarr_format: int, root: str, path: str) -> ImageMetadata:
+    attributes, where = ome_attributes(document), f"{root}/{path}"
     if "multiscales" not in attributes:
         raise malformed(where, "its well lists an image here, but there is no key multiscales")
-    return read_image(attributes, zarr_format, where)
+    metadata = read_image(attributes, zarr_format, where)
+    named = metadata.name.strip("/") not in ("", path, path.rpartition("/")[2])
+    return metadata if named else replace(metadata, name=path)  # "0" is no name among many
 
 
 def _read(store: RetryingStore, keys: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ This room stands beside the reading path: a plate leads to images, and no image 
 from __future__ import annotations
 
 import html
+import operator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -204,7 +205,7 @@ class Plate:
                 "none; the upload may be incomplete."
             )
         image = opened[path]
-        if image.metadata.name.strip("/") in ("", path, path.rsplit("/", 1)[-1]):
+        if image.metadata.name == path:  # it has no name of its own
             name = f"{self.name}, {well.name}, {choose}"
             image.metadata = replace(image.metadata, name=name)
         image.stored  # noqa: B018  (opens all levels now, so that an error shows here)
@@ -237,8 +238,8 @@ class Plate:
         -----
         Making the array takes three requests: it opens the image of the first well and takes the
         size of every well from it. Computing it reads, for each well in the part that you take,
-        three documents (well, image, level) and the chunks. The wells are read together, up to 64
-        at a time, so this is some four round trips for every 64 wells.
+        three documents (well, image, level) and the chunks. Small wells are read together, up to 64
+        at a time, so this is some four round trips for every 64 of them.
 
         What differs from the first image is seen then. An image of another shape is cut, or filled
         up, at the bottom and on the right (and at the end of other axes). A well that is listed but
@@ -268,6 +269,12 @@ class Plate:
         raise ImageNotFoundError(f"{self.title} has {known}.")
 
     def _choice(self, field: int, acquisition: int | str | None) -> FieldChoice:
+        try:
+            field = operator.index(field)
+        except TypeError:
+            raise ImageNotFoundError(
+                f"A field of {self.title} is a whole number, such as 0, not {field!r}."
+            ) from None
         if acquisition is None:
             return FieldChoice(field)
         for known in self.acquisitions:

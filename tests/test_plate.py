@@ -162,6 +162,31 @@ def test_fields_that_do_not_exist(field, tmp_path):
         plate.image("A", 1, field=field)
 
 
+@pytest.mark.parametrize("field", ["0", 0.5, None, [0]])
+def test_a_field_is_a_whole_number(field, tmp_path):
+    plate = open_plate(write_plate(tmp_path / "p", some_wells("A/01")))
+    for ask in (plate.image, lambda *_, field: plate.overview(field=field)):
+        with pytest.raises(ImageNotFoundError, match="a whole number, such as 0, not"):
+            ask("A", 1, field=field)
+
+
+def test_an_image_keeps_a_name_of_its_own(tmp_path):
+    folder = write_plate(tmp_path / "p", some_wells("A/01"), name="screen")
+    for written, name in [("cells", "cells"), ("/", "screen, A/01, field 0")]:
+        document = json.loads((folder / "A/01/0/.zattrs").read_text())
+        document["multiscales"][0]["name"] = written
+        write_json(folder / "A/01/0/.zattrs", document)
+        assert open_plate(folder).image("A", 1).name == name
+
+
+def test_a_plate_in_the_layout_of_bioformats2raw(tmp_path):
+    folder = write_plate(tmp_path / "p", some_wells("A/01"))
+    change_json(folder / ".zattrs", **{"bioformats2raw.layout": 3})
+    assert open_plate(folder).wells == ["A/01"]
+    with pytest.raises(NotOmeZarrError, match=r"a plate: .* A/01\.$"):
+        open_multiscale(folder)
+
+
 def test_fields_are_counted_where_the_plate_does_not_say(tmp_path):
     wells = some_wells("A/01", fields=1) | some_wells("B/02", fields=3)
     assert open_plate(write_plate(tmp_path / "p", wells)).fields == 3
@@ -545,7 +570,7 @@ def test_wells_with_other_axes_or_levels(tmp_path):
         open_plate(folder).overview().compute()
     shutil.rmtree(folder / "B/02/0")
     write_image(folder / "B/02/0", noise(2, 20, 24), times=0)
-    with pytest.raises(LevelNotFoundError, match="no level '1'"):
+    with pytest.raises(LevelNotFoundError, match="B/02/0 has no level '1'"):
         open_plate(folder).overview().compute()
 
 
