@@ -14,7 +14,7 @@ from ._caching import Cache, CacheView, find_cache
 from ._collection import images_of, in_words, is_collection
 from ._plate_metadata import plate_advice
 from ._secrets import HiddenOptions
-from .addresses import join, parent, split_secret, understand, without_scheme
+from .addresses import Meant, join, parent, split_secret, understand, without_scheme
 from .errors import (
     AccessDeniedError,
     EndpointUnreachableError,
@@ -187,11 +187,29 @@ def _find(
     meant = understand(image)
     if meant.kind == "id":
         return _open_by_id(int(meant.value), resolve_source(source), context, prefetch)
+    return _at_address(meant, source, context, _open_address)
+
+
+def look_for_plate(address: str | Path, source: str | Source | None, context: _Context) -> _Looked:
+    """What is at the address of a plate, or of anything else; for `plate.open_plate`."""
+    meant = understand(address)
+    if meant.kind == "id":
+        raise NotOmeZarrError(f"{address} is an image's id: give a plate's address, or a folder.")
+    return _at_address(meant, source, context, _look)
+
+
+def _at_address(
+    meant: Meant,
+    source: str | Source | None,
+    context: _Context,
+    opening: Callable[[str, _Context], Opened],
+) -> Opened:
+    """Open what is at an address, other than an id."""
     if meant.kind == "key" and context.options is not None:
-        return _open_address(f"s3://{meant.value}", context.at(source))
+        return opening(f"s3://{meant.value}", context.at(source))
     if meant.kind == "key":
         try:
-            return _open_address(join(resolve_source(source).endpoint, meant.value), context)
+            return opening(join(resolve_source(source).endpoint, meant.value), context)
         except (NotOmeZarrError, AccessDeniedError, EndpointUnreachableError) as error:
             if not (more := _own_key()):
                 raise
@@ -199,8 +217,8 @@ def _find(
             failed.status = error.status
         raise failed
     if meant.kind == "folder":
-        return _open_address(_whole_path(meant.value), context)
-    return _open_address(meant.value, context)
+        return opening(_whole_path(meant.value), context)
+    return opening(meant.value, context)
 
 
 def _whole_path(path: str) -> str:
@@ -282,7 +300,9 @@ class _Looked(NamedTuple):
         url = self.store.url
         if self.error and not more:
             raise self.error
-        raise NotOmeZarrError(f"There is no OME-Zarr image at {url}: it holds {self.found()}{more}.")
+        raise NotOmeZarrError(
+            f"There is no OME-Zarr image at {url}: it holds {self.found()}{more}."
+        )
 
     def found(self) -> str:
         """What there is instead of an image: the end of a sentence."""

@@ -7,30 +7,30 @@ from __future__ import annotations
 
 import html
 import operator
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import dask.array as da
 
-from ._caching import Cache
+from ._caching import Cache, find_cache
 from ._plate_metadata import (
     Acquisition,
     FieldChoice,
     PlateMetadata,
     Well,
-    plate_advice,
     position,
     read_plate,
 )
 from ._plate_overview import plate_level
-from ._plate_reading import GROUP, open_images, read_wells
-from .errors import AccessDeniedError, ImageNotFoundError, NotOmeZarrError
+from ._plate_reading import open_images, read_wells
+from .errors import ImageNotFoundError, NotOmeZarrError
 from .lazy import lazy_level
-from .metadata import ome_attributes, what_else
 from .multiscale import Multiscale
-from .opening import _CacheContext, _open_cached
-from .sources import Source, resolve_source
+from .opening import _Context, _hidden, _Looked, _open_cached, look_for_plate
+from .sources import Source
 from .store import RetryingStore
 
 
@@ -39,6 +39,8 @@ def open_plate(
     *,
     source: str | Source | None = None,
     cache: str | Path | Cache | None = None,
+    missing_as_empty: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Plate:
     """Open a plate (high-content screening); reads its own metadata only, no well and no pixels.
 
@@ -46,10 +48,8 @@ def open_plate(
     ----------
     address : str or Path
         The plate by its ``https://`` address, its ``s3://bucket/key``, or a local folder.
-    source : str, optional
-        Where to look for an ``s3://`` address, as for `open_multiscale`.
-    cache : str or Path, optional
-        Where to keep what is read, as for `open_multiscale`.
+    source, cache, missing_as_empty, storage_options
+        As for `open_multiscale`; they hold for all images of the plate.
 
     Returns
     -------
@@ -63,28 +63,19 @@ def open_plate(
     AccessDeniedError, EndpointUnreachableError, MalformedMetadataError
         The metadata cannot be fetched or understood.
     """
-    url = _url_of(address, source)
+    chosen = _Context(find_cache(cache), missing_as_empty, options=_hidden(storage_options))
+    return _open_cached(chosen, lambda context: _read(look_for_plate(address, source, context)))
 
-    def read(context: _CacheContext) -> Plate:
-        store = RetryingStore(url, cache=context.view(url))
-        documents, denied = store.read_json(GROUP.values())
-        for zarr_format in (3, 2):
-            attributes = ome_attributes(documents.get(GROUP[zarr_format], {}))
-            if "plate" in attributes:
-                return Plate(store, read_plate(attributes, zarr_format, url))
-        if denied and not documents:
-            raise AccessDeniedError(
-                f"{url} cannot be opened: the endpoint answers 403, which means that it denies "
-                "access or holds no such plate. Check the address."
-            )
-        others = list(documents.values())
-        if any("multiscales" in ome_attributes(document) for document in others):
-            found = "an image: open it with open_multiscale(...)"
-        else:
-            found = plate_advice(others, url) or what_else(others)
-        raise NotOmeZarrError(f"There is no plate at {url}: it holds {found}.")
 
-    return _open_cached(cache, read)
+def _read(looked: _Looked) -> Plate:
+    url = looked.store.url
+    if "plate" in looked.attributes:
+        return Plate(looked.store, read_plate(looked.attributes, looked.zarr_format, url))
+    if looked.error:
+        raise looked.error
+    image = "multiscales" in looked.attributes
+    found = "an image: open it with open_multiscale(...)" if image else looked.found()
+    raise NotOmeZarrError(f"There is no plate at {url}: it holds {found}.")
 
 
 class Plate:
@@ -330,12 +321,3 @@ def _cell(well: str | None) -> str:
     if well is None:
         return "<td>–</td>"
     return f'<td><span role="img" aria-label="{html.escape(well)}">●</span></td>'
-
-
-def _url_of(address: str | Path, source: str | Source | None) -> str:
-    text = str(address).strip()
-    if text.startswith("s3://"):
-        return f"{resolve_source(source).endpoint}/{text.removeprefix('s3://')}"
-    if "://" in text:
-        return text.rstrip("/")
-    return Path(text).expanduser().absolute().as_posix()

@@ -347,7 +347,7 @@ def test_what_is_no_plate(tmp_path, address):
 
 def test_a_plate_that_is_denied(tmp_path, served):
     served.missing_status = 403
-    with pytest.raises(AccessDeniedError, match="no such plate"):
+    with pytest.raises(AccessDeniedError, match="holds no such"):
         open_plate(f"{served.endpoint}/p")
     write_plate(tmp_path / "p", some_wells("A/01", "B/03"))
     plate = open_plate(f"{served.endpoint}/p")
@@ -361,6 +361,42 @@ def test_an_address_below_s3(tmp_path, served):
     write_plate(tmp_path / "bucket/p", some_wells("A/01"))
     plate = open_plate("s3://bucket/p", source=served.endpoint)
     assert plate.url == f"{served.endpoint}/bucket/p" and plate.wells == ["A/01"]
+
+
+def test_addresses_as_people_paste_them(tmp_path, served):
+    folder = write_plate(tmp_path / "my plate #1 50%20", some_wells("A/01"))
+    encoded = f"{served.endpoint}/my%20plate%20%231%2050%2520"
+    for address in (
+        folder.as_uri(),
+        f"{folder}/.zattrs",
+        f"{encoded}/",
+        f"{encoded}/.zattrs?signature=secret",
+    ):
+        plate = open_plate(address)
+        assert plate.wells == ["A/01"] and "secret" not in f"{plate.url} {plate!r}"
+        assert plate.image("A", 1).stored[1][:].any() and plate.overview().compute().any()
+    assert open_plate("s3://my plate #1 50%20", source=served.endpoint).image("A", 1).paths
+
+
+@pytest.mark.parametrize("address", [6001247, "6001247", "", None, "ftp://host/plate"])
+def test_what_is_no_address_of_a_plate(address):
+    with pytest.raises(NotOmeZarrError, match="give"):
+        open_plate(address)
+
+
+def test_a_zipped_plate(tmp_path, zarr_format):
+    wells = some_wells(*WELLS)
+    folder = write_plate(tmp_path / "p", wells, zarr_format)
+    shutil.make_archive(str(folder), "zip", folder)
+    plate = open_plate(f"{folder}.zip")
+    np.testing.assert_array_equal(plate.overview(), expected(wells))
+    np.testing.assert_array_equal(plate.image("B", 3).stored[0][:], wells["B/03"][0])
+
+
+def test_a_row_of_a_plate_is_no_image(tmp_path, address):
+    folder = write_plate(tmp_path / "p", some_wells("B/03"))
+    with pytest.raises(NotOmeZarrError, match=r"p above it holds a plate: .* wells are B/03\.$"):
+        open_multiscale(address(folder / "B"))
 
 
 # What `open_multiscale` says of a plate and of a well
