@@ -56,17 +56,32 @@ class LazyLevel(da.Array):
     Slicing returns an array of just the blocks that the slice touches, which takes about a
     millisecond however many there are. Everything else is as in any Dask array; what is computed
     *from* it is an ordinary Dask array. So slice first, then calculate.
+
+    A level that was changed in place, as by ``level[level < 100] = 0``, is no longer what is
+    stored. It then behaves as any Dask array, also where it is sliced.
+
+    Attributes
+    ----------
+    stored : ChunkedArray
+        Where to read.
+    first : tuple of int
+        Position of the first chunk.
+    made : str
+        Name that the array was given. Dask gives it another when it is changed in place.
     """
 
     stored: ChunkedArray
     first: Position
+    made: str
 
     def __getitem__(self, index: Any) -> da.Array:
         """A part of the level, still lazy."""
         given = index if isinstance(index, tuple) else (index,)
-        if not all(_is_plain(part) for part in given):  # such as a mask: Dask knows how
+        if self.is_changed or not all(_is_plain(part) for part in given):  # Dask knows how
             return super().__getitem__(index)
         parts = list(normalize_index(given, self.shape))
+        if all(isinstance(part, slice) and part == slice(None) for part in parts):
+            return self  # as Dask does
         axes = [at for at, part in enumerate(parts) if part is not None]  # None: a new axis
         first, count = [], []
         for axis, at in enumerate(axes):
@@ -79,7 +94,14 @@ class LazyLevel(da.Array):
         part = lazy_level(self.stored, tuple(first), tuple(count))
         return super(LazyLevel, part).__getitem__(tuple(parts))
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether the array was changed in place since it was made."""
+        return self.name != self.made
+
     def __reduce__(self) -> tuple[Any, ...]:
+        if self.is_changed:
+            return super().__reduce__()
         return lazy_level, (self.stored, self.first, self.numblocks)
 
 
@@ -105,15 +127,18 @@ def lazy_level(
         )
     )
     level = LazyLevel(graph, name, chunks, meta=np.empty((0,) * stored.ndim, stored.dtype))
-    level.stored, level.first = stored, first
+    level.stored, level.first, level.made = stored, first, name
     return level
 
 
 def _is_plain(part: Any) -> bool:
-    """Whether this is an integer, a slice, an ellipsis, None or a list of integers."""
-    if isinstance(part, da.Array):
+    """Whether this is an integer, a slice, an ellipsis, None, or a list of integers or booleans."""
+    if part is None or part is Ellipsis or isinstance(part, slice | int | np.integer):
+        return not isinstance(part, bool)
+    if isinstance(part, da.Array | str):
         return False
-    return part is None or part is Ellipsis or isinstance(part, slice) or np.ndim(part) < 2
+    picked = np.asarray(part)
+    return picked.ndim == 1 and (picked.dtype.kind in "iub" or not picked.size)
 
 
 def _positions(part: Any, size: int) -> Sequence[int]:
