@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from dask.callbacks import Callback
@@ -48,6 +49,34 @@ def result(future: Future[T]) -> T:
         future.cancel()
         raise
     finally:
+        _awaited.discard(future)
+
+
+def arriving(requests: Callable[[Callable[[T], None]], Coroutine[Any, Any, None]]) -> Iterator[T]:
+    """Start requests, and give each answer when it comes; an interrupt cancels the others.
+
+    Parameters
+    ----------
+    requests : callable
+        Makes the coroutine that sends them; it gets a function, to be called with each answer.
+    """
+    answers: SimpleQueue[Any] = SimpleQueue()
+    end = object()
+    future = submit(requests(answers.put))
+    future.add_done_callback(lambda _: answers.put(end))
+    _awaited.add(future)
+    try:
+        while True:
+            try:
+                answer = answers.get(timeout=STEP_SECONDS)
+            except Empty:
+                continue
+            if answer is end:
+                break
+            yield answer
+        result(future)  # raises what went wrong
+    finally:
+        future.cancel()
         _awaited.discard(future)
 
 

@@ -7,10 +7,13 @@
   Dask sees them.
 * Dask reads one block in each of its threads, so two threads wait for two chunks at a time.
   `ReadChunks` fetches up to 64 chunks in one task, and only those that are needed.
+
+Where a whole level is wanted, `LazyLevel.compute` also saves the last copy that Dask makes.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,9 +22,13 @@ from operator import getitem
 from typing import Any, Protocol
 
 import dask.array as da
+import dask.threaded
 import numpy as np
-from dask.base import tokenize
+from dask.array.core import slices_from_chunks
+from dask.base import compute, get_scheduler, tokenize
+from dask.delayed import delayed
 from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
+from dask.local import get_sync
 
 from ._compat import GraphNode, Task, TaskRef, normalize_index
 from ._transport import CONCURRENCY
@@ -48,6 +55,9 @@ class ChunkedArray(Protocol):
 
     def read_chunks(self, chunks: Sequence[Position]) -> list[np.ndarray]:
         """Read several chunks at once, in the given order."""
+
+    def read_into(self, places: Sequence[np.ndarray], chunks: Sequence[Position]) -> None:
+        """Read several chunks at once, each into an array that is there already."""
 
 
 class LazyLevel(da.Array):
@@ -94,6 +104,26 @@ class LazyLevel(da.Array):
         part = lazy_level(self.stored, tuple(first), tuple(count))
         return super(LazyLevel, part).__getitem__(tuple(parts))
 
+    def compute(self, **options: Any) -> Any:
+        """All pixels, as for any Dask array, which takes the same options.
+
+        Dask would put the blocks together at the end, which is one more copy of every pixel. Here
+        its threads decode each chunk into its place.
+        """
+        if self.is_changed or not _computes_here(self, options):
+            return super().compute(**options)
+        pixels = np.empty(self.shape, self.dtype)
+        places = [pixels[part] for part in slices_from_chunks(self.chunks)]
+        ranges = (range(at, at + n) for at, n in zip(self.first, self.numblocks, strict=True))
+        chunks, size = list(itertools.product(*ranges)), group_size(self.stored)
+        reads = []
+        for start in range(0, len(chunks), size):
+            group = slice(start, start + size)
+            read = functools.partial(self.stored.read_into, places[group], chunks[group])
+            reads.append(delayed(read, pure=False, traverse=False)())
+        compute(*reads, **options)
+        return pixels
+
     @property
     def is_changed(self) -> bool:
         """Whether the array was changed in place since it was made."""
@@ -129,6 +159,18 @@ def lazy_level(
     level = LazyLevel(graph, name, chunks, meta=np.empty((0,) * stored.ndim, stored.dtype))
     level.stored, level.first, level.made = stored, first, name
     return level
+
+
+def group_size(stored: ChunkedArray) -> int:
+    """Chunks that one task reads."""
+    chunk_bytes = math.prod(stored.chunks) * stored.dtype.itemsize
+    return min(CONCURRENCY, max(1, GROUP_BYTES // chunk_bytes))
+
+
+def _computes_here(level: da.Array, options: Mapping[str, Any]) -> bool:
+    """Whether Dask would compute in threads of this process, which share its memory."""
+    chosen = {name: options[name] for name in ("scheduler", "get") if name in options}
+    return get_scheduler(collections=[level], **chosen) in (get_sync, dask.threaded.get)
 
 
 def _is_plain(part: Any) -> bool:
@@ -188,7 +230,7 @@ class ReadChunks(Layer):
     def _tasks(self, keys: Sequence[Key]) -> dict[Key, GraphNode]:
         """Tasks that read groups of chunks, and tasks that take one chunk out of a group."""
         tasks: dict[Key, GraphNode] = {}
-        size = self._group_size()
+        size = group_size(self.stored)
         for start in range(0, len(keys), size):
             together = keys[start : start + size]
             group = (f"read-{tokenize(together)}", 0)  # on a cluster, keys name results: no other
@@ -200,10 +242,6 @@ class ReadChunks(Layer):
 
     def _position(self, key: Key) -> Position:
         return tuple(start + at for start, at in zip(self.first, key[1:], strict=True))
-
-    def _group_size(self) -> int:
-        chunk_bytes = math.prod(self.stored.chunks) * self.stored.dtype.itemsize
-        return min(CONCURRENCY, max(1, GROUP_BYTES // chunk_bytes))
 
     # What follows completes Dask's interface of a layer, which is a mapping of keys to tasks.
 

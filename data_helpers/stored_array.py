@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import math
 from collections import deque
@@ -16,11 +17,12 @@ import zarr
 from zarr.storage import StorePath
 
 from ._compat import with_concurrency
+from ._decoding import decoder_of
 from ._formatting import one_line
-from ._interrupt import result, submit
+from ._interrupt import arriving, result, submit
 from ._transport import CONCURRENCY
 from .errors import ChunkError, MalformedMetadataError, OmeZarrError
-from .lazy import LazyLevel, lazy_level
+from .lazy import LazyLevel, Position, lazy_level
 from .metadata import chunk_shape, outer_codec, tidy_array_document
 from .store import RetryingStore
 
@@ -81,8 +83,8 @@ class StoredArray:
 
     def __dask_tokenize__(self) -> tuple[str, ...]:
         """What Dask names tasks after: without it, the same task would be another in a meter."""
-        shape, dtype = str(self.shape), str(self.dtype)
-        return ("StoredArray", *self._store.identity, self.address, shape, dtype)
+        kind = (str(self.shape), str(self.chunks), str(self.dtype))
+        return ("StoredArray", *self._store.identity, self.address, *kind)
 
     def __getitem__(self, selection: Any) -> np.ndarray:
         """Read a part: integers, slices, an ellipsis, lists or masks, as Zarr takes them.
@@ -132,7 +134,7 @@ class StoredArray:
         """The level as a lazy Dask array, one block per chunk; reads nothing."""
         return lazy_level(self)
 
-    def read_chunks(self, chunks: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+    def read_chunks(self, chunks: Sequence[Position]) -> list[np.ndarray]:
         """Read several chunks at once, up to `CONCURRENCY` of them at a time.
 
         Parameters
@@ -150,15 +152,71 @@ class StoredArray:
         ChunkError, AccessDeniedError
             As for indexing.
         """
+        places = [np.empty(self._shape_of(chunk), self.dtype) for chunk in chunks]
+        self.read_into(places, chunks)
+        return places
+
+    def read_into(self, places: Sequence[np.ndarray], chunks: Sequence[Position]) -> None:
+        """Read several chunks at once, each into an array of its shape.
+
+        Parameters
+        ----------
+        places : sequence of numpy.ndarray
+            Where to put the pixels of each chunk.
+        chunks : sequence of tuple of int
+            As for `read_chunks`, which names the errors, too.
+        """
         try:
             with self._store.reading():
-                return result(submit(self._read_rows(chunks)))
+                self._decode_into(places, chunks)
+            return
         except OmeZarrError as error:  # names the chunk that could not be fetched
             raise error.with_traceback(None) from None
         except Exception:  # a decoder failed: read one by one, which names the chunk
-            return [self[self._part(chunk, self.chunks)] for chunk in chunks]
+            pass
+        for place, chunk in zip(places, chunks, strict=True):
+            place[...] = self[self._part(chunk, self.chunks)]
 
-    async def _read_rows(self, chunks: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+    def _decode_into(self, places: Sequence[np.ndarray], chunks: Sequence[Position]) -> None:
+        """Read chunks, and decode each in this thread as soon as it is there."""
+        decoder = decoder_of(self.zarr_array)
+        if decoder is None:
+            for place, pixels in zip(places, result(submit(self._read_rows(chunks))), strict=True):
+                place[...] = pixels
+            return
+        fill, spare = self.zarr_array.fill_value or 0, decoder.spare()
+        for place, data in arriving(functools.partial(self._fetch, places, chunks)):
+            if data is None:
+                place[...] = fill
+            else:
+                decoder.decode(data, place, spare)
+
+    async def _fetch(
+        self,
+        places: Sequence[np.ndarray],
+        chunks: Sequence[Position],
+        put: Callable[[tuple[np.ndarray, np.ndarray | None]], None],
+    ) -> None:
+        """Fetch chunks as they are stored; each, or None where there is none, goes to `put`."""
+
+        async def fetch(place: np.ndarray, chunk: Position) -> None:
+            data = await self._store.get(self._key(chunk))
+            put((place, None if data is None else data.as_numpy_array()))
+
+        await asyncio.gather(*map(fetch, places, chunks))
+
+    def _key(self, chunk: Position) -> str:
+        """Key of the object at this position in the grid of chunks, or of shards."""
+        name = self.zarr_array.metadata.encode_chunk_key(chunk)
+        return f"{self.zarr_array.path}/{name}".lstrip("/")
+
+    def _shape_of(self, chunk: Position) -> tuple[int, ...]:
+        """Pixels of a chunk; at the far edges it may be smaller than the rest."""
+        return tuple(
+            min(c, size - n * c) for n, c, size in zip(chunk, self.chunks, self.shape, strict=True)
+        )
+
+    async def _read_rows(self, chunks: Sequence[Position]) -> list[np.ndarray]:
         """Read chunks, those that lie in a row by one call of Zarr."""
         rows = _rows(chunks)
         reads = [self.zarr_array.async_array.getitem(self._span(row)) for row in rows]
@@ -223,11 +281,7 @@ class StoredArray:
         grid = self.zarr_array.shards or self.chunks  # a shard is one object that holds many chunks
         for chunk in self._chunks_of(selection, grid):
             part = self._part(chunk, grid)
-            key = (
-                f"{self.zarr_array.path}/{self.zarr_array.metadata.encode_chunk_key(chunk)}".lstrip(
-                    "/"
-                )
-            )
+            key = self._key(chunk)
             self._store.forget(key)  # what a cache keeps of it may be the damage
             try:
                 self._read(part)

@@ -11,7 +11,7 @@ from support.images import noise, write_v2
 
 from data_helpers import load_binary_from_s3, open_multiscale
 from data_helpers._transport import CONCURRENCY
-from data_helpers.lazy import GROUP_BYTES, LazyLevel, ReadChunks
+from data_helpers.lazy import GROUP_BYTES, LazyLevel, ReadChunks, group_size
 
 PIXELS = noise(3, 2, 5, 40, 50)  # chunks of 1, 1, 1, 16, 16
 SELECTIONS = [
@@ -129,8 +129,7 @@ def test_chunks_of_a_slice_are_read_in_groups(lazy, image, monkeypatch):
 
 def test_groups_of_large_chunks_are_smaller(offline):
     level = load_binary_from_s3(9822152)
-    layer = level.dask.layers[level.name]
-    assert layer._group_size() == GROUP_BYTES // (1024 * 1024 * 2) == 16
+    assert group_size(level.stored) == GROUP_BYTES // (1024 * 1024 * 2) == 16
 
 
 @pytest.mark.parametrize("part", [np.s_[:], np.s_[1:], np.s_[0, 1]], ids=str)
