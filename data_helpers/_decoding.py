@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numcodecs
 import numpy as np
@@ -87,5 +87,5 @@ def decoder_of(array: zarr.Array) -> Decoder | None:
         return None
     codecs = tuple(numcodecs.get_codec({"id": name}) for name in reversed(names))
     settings: Any = first.to_dict().get("configuration") or {}
-    byte_order = ">" if settings.get("endian") == "big" else "<"
+    byte_order: Literal["<", ">"] = ">" if settings.get("endian") == "big" else "<"
     return Decoder(codecs, array.dtype.newbyteorder(byte_order), array.chunks)
