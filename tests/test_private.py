@@ -33,8 +33,8 @@ from data_helpers.cache import DiskCache
 from data_helpers.sources import BUCKET
 
 KEY, SECRET, TOKEN = "AKIDPRIVATE", "vErYsEcReT/value+", "tOkEn==of==session"
-LEVELS = halve(noise(1, 2, 40, 44, seed=5), 1)
-LABELS = noise(1, 1, 40, 44, dtype="u4", seed=6)
+LEVELS = halve(noise(1, 2, 30, 34, seed=5), 1)
+LABELS = noise(1, 1, 30, 34, dtype="u4", seed=6)
 
 
 def write_image(folder, levels=LEVELS):
@@ -101,7 +101,7 @@ def test_the_server_refuses_whoever_has_no_key(s3):
         )
 
 
-@pytest.mark.parametrize("name", ["img.zarr", "img.zarr/", "a b%20c#d.zarr"])
+@pytest.mark.parametrize("name", ["img.zarr/", "a b%20c#d.zarr"])
 def test_key_and_secret(options, name):
     read(open_multiscale(f"s3://lab/deep/{name}", storage_options=options))
 
@@ -109,11 +109,15 @@ def test_key_and_secret(options, name):
 @pytest.mark.parametrize(
     "spelt",
     [
-        {"client_kwargs": {"endpoint_url": "S3"}, "key": KEY, "secret": SECRET},
-        {"endpoint_url": "S3", "username": KEY, "password": SECRET},
-        {"endpoint_url": "S3", "key": KEY, "secret": SECRET, "token": TOKEN},
-        {"endpoint_url": "S3", "key": KEY, "secret": SECRET, "anon": False, "asynchronous": False},
-        {"endpoint_url": "S3", "key": KEY, "secret": SECRET, "config_kwargs": {"read_timeout": 9}},
+        {"client_kwargs": {"endpoint_url": "S3"}, "key": KEY, "secret": SECRET, "anon": False},
+        {
+            "endpoint_url": "S3",
+            "username": KEY,
+            "password": SECRET,
+            "token": TOKEN,
+            "asynchronous": False,
+            "config_kwargs": {"read_timeout": 9},
+        },
     ],
 )
 def test_other_spellings(s3, spelt):
@@ -123,11 +127,13 @@ def test_other_spellings(s3, spelt):
     read(open_multiscale("s3://lab/deep/img.zarr", storage_options=spelt))
 
 
-@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
-def test_everything_from_the_environment(s3, monkeypatch, variable):
+@pytest.mark.parametrize("more_general", ["", "http://127.0.0.1:9"])
+def test_everything_from_the_environment(s3, monkeypatch, more_general):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", more_general or s3)
+    if more_general:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    monkeypatch.setenv(variable, s3)
     read(open_multiscale("s3://lab/deep/img.zarr", storage_options={}))
     with pytest.raises(OmeZarrError, match=r"add storage_options=\{\}") as caught:
         open_multiscale("s3://lab/deep/img.zarr", source=s3.replace("127.0.0.1", "localhost"))
@@ -214,7 +220,6 @@ WRONG = {
     "secret": ({"secret": "wrong"}, CredentialsError, "SignatureDoesNotMatch.*check secret"),
     "key": ({"key": "wrong"}, CredentialsError, "InvalidAccessKeyId.*check key"),
     "none": ({"key": None, "secret": None}, CredentialsError, "no credentials were found"),
-    "half": ({"secret": None}, CredentialsError, "give key and secret, or a profile"),
     "profile": ({"profile": "no"}, CredentialsError, "profile in storage_options .* ~/.aws"),
     "option": ({"seecret": SECRET}, OmeZarrError, "check the names and values of .*seecret"),
     "endpoint": ({"endpoint_url": "host"}, OmeZarrError, "check the names and values of endpoint"),
