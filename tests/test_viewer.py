@@ -503,6 +503,8 @@ def test_a_window_is_two_finite_numbers_in_rising_order(tmp_path):
         opened.metadata.channels[:] = [Channel("a", "00F", wrong)]
         band = bands.describe(opened, 0, RAMP)
         assert band.window == (0, 97) and band.color == "0000FF"
+    opened.metadata.channels[:] = [Channel("a", "00F", (0, 1.7e308))]
+    assert bands.describe(opened, 0, RAMP).limits == (0, 1.7e308)  # finite, whatever half more is
 
 
 def test_a_window_of_whole_numbers_near_each_other_begins_at_the_least(tmp_path):

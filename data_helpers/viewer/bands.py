@@ -48,7 +48,7 @@ def describe(image: Multiscale, c: int, plane: np.ndarray | None) -> Band:
     asked = known.window if known else None
     window = asked if usable(asked) else (lowest, highest)
     limits = (min(lowest, window[0]), max(highest, window[1] + 0.5 * (window[1] - window[0])))
-    ceiling = float(np.iinfo(dtype).max) if dtype.kind in "iu" else FURTHEST
+    ceiling = float(np.iinfo(dtype).max) if dtype.kind in "iu" else max(FURTHEST, window[1])
     limits = (limits[0], min(limits[1], 1.0 if dtype.kind == "b" else ceiling))
     return Band(
         label,
