@@ -107,6 +107,9 @@ def test_two_names_that_look_alike_are_two_entries_of_a_cache(served, tmp_path):
         same(opened.label("a%20b"), literal)
         same(opened.label("a b"), spaced)
         same(open_multiscale(opened.label("a b").url, cache=tmp_path / "kept"), spaced)
+    with request_meter(show=False) as cost:
+        same(open_multiscale(f"{served.endpoint}/i.zarr", cache=tmp_path / "kept").label(), literal)
+    assert cost.requests == 0
 
 
 # A query may be a secret

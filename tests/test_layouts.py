@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import time
 import warnings
 
 import dask
@@ -150,6 +151,23 @@ def test_a_sparse_array_of_the_usual_layout_stops_trying(served, tmp_path):
     served.asked.clear()
     image.stored[0][3]
     assert len(served.asked) == 4 and not [key for key in served.asked if key.count("/") > 1]
+
+
+def test_many_missing_chunks_of_the_usual_layout_are_one_try(served, tmp_path):
+    unsaid(tmp_path, ".")
+
+    def slow(request, content):
+        time.sleep(0.5)
+        request.send(b"", 404)
+
+    for plane in range(2):
+        for row, column in np.ndindex(2, 2):
+            (tmp_path / f"0/{plane}.{row}.{column}").unlink()
+            served.fault(f"0/{plane}/{row}/{column}", slow, forever=True)
+    image = open_multiscale(served.endpoint)
+    served.asked.clear()
+    assert not image.stored[0][:][:2].any()
+    assert len(served.asked) == CHUNKS + 1
 
 
 @pytest.mark.parametrize("refuse", [403, 400])
