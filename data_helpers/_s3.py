@@ -13,13 +13,12 @@ import contextlib
 import os
 import re
 from collections.abc import Coroutine, Mapping
+from types import SimpleNamespace
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import aiohttp
 from fsspec.utils import tokenize
-from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
 
 from ._requests import Request, recorder
 from ._secrets import HiddenOptions
@@ -253,7 +252,7 @@ class SignedAccess:
                 f"{path} cannot be read without a key: the endpoint answers {status} ({code}). "
                 "Give key and secret, or a profile, in storage_options instead of anon."
             )
-        info = aiohttp.RequestInfo(URL(), "GET", CIMultiDictProxy(CIMultiDict()), URL())
+        info: Any = SimpleNamespace(real_url="")  # there is no request of aiohttp's to tell of
         return aiohttp.ClientResponseError(info, (), status=status, message=code)
 
 

@@ -56,7 +56,7 @@ def stored(tmp_path):
     return write(tmp_path / "array", compressors=Blosc("lz4"))[0]
 
 
-@pytest.mark.parametrize("options", V2 + V3 + ZARR_ONLY, ids=str)
+@pytest.mark.parametrize("options", V2 + V3 + ZARR_ONLY, ids=range(len(V2 + V3 + ZARR_ONLY)))
 def test_every_chunk_is_what_zarr_reads(options, tmp_path):
     stored, pixels = write(tmp_path / "array", **options)
     assert (decoder_of(stored.zarr_array) is None) == (options in ZARR_ONLY)
