@@ -341,9 +341,8 @@ def _look(
 def _is_good(document: dict[str, Any]) -> bool:
     """Whether a document says what is there, in the words of OME-Zarr."""
     attributes = ome_attributes(document)
-    return any(
-        key in attributes for key in ("multiscales", "plate", "well", "bioformats2raw.layout")
-    )
+    telling = ("multiscales", "plate", "well", "scene", "bioformats2raw.layout")
+    return any(key in attributes for key in telling)
 
 
 def _open_address(url: str, context: _Context) -> Multiscale:
