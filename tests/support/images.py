@@ -31,7 +31,7 @@ def write_json(path, document):
 def write_array(folder, pixels, *, separator="/", chunks=None, compressor=BLOSC, fill_value=0):
     """Write one Zarr v2 array."""
     array = zarr.create_array(
-        store=str(folder),
+        store=zarr.storage.LocalStore(folder),  # newer versions take "#" in a text for a fragment
         shape=pixels.shape,
         chunks=chunks or (1,) * (pixels.ndim - 2) + (16, 16),
         dtype=pixels.dtype,
