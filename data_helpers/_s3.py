@@ -13,7 +13,6 @@ import contextlib
 import os
 import re
 from collections.abc import Coroutine, Mapping
-from types import SimpleNamespace
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -182,37 +181,36 @@ class SignedAccess:
         raise self._translated(path, error)
 
     def _translated(self, path: str, error: Exception) -> Exception:
-        from botocore import exceptions as boto
-
+        kinds = {kind.__name__ for kind in type(error).__mro__}  # botocore comes with s3fs
         bucket = path.removeprefix("s3://").partition("/")[0]
         at = f"at {self.endpoint or 'AWS'}"
-        if isinstance(error, boto.ClientError):
-            return self._answered(path, bucket, at, error.response)
-        if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
+        if "ClientError" in kinds:
+            return self._answered(path, bucket, at, getattr(error, "response", {}))
+        if kinds & {"NoCredentialsError", "PartialCredentialsError"}:
             return CredentialsError(
                 f"{path} cannot be asked for, because no credentials were found: give key and "
                 "secret, or a profile, in storage_options, set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or say storage_options={'anon': True} for a public bucket."
             )
-        if isinstance(error, boto.ProfileNotFound):
+        if "ProfileNotFound" in kinds:
             return CredentialsError(
                 f"{path} cannot be asked for, because the profile in storage_options or "
                 "AWS_PROFILE is not one of this computer's: check its name in ~/.aws/config and "
                 "~/.aws/credentials."
             )
-        if isinstance(error, boto.ConnectTimeoutError | boto.ReadTimeoutError):
+        if kinds & {"ConnectTimeoutError", "ReadTimeoutError"}:
             return TimeoutError()
-        if isinstance(error, boto.HTTPClientError | boto.ConnectionError | OSError):
+        if kinds & {"HTTPClientError", "ConnectionError", "OSError"}:
             return OSError(
                 f"no connection {at} ({type(error).__name__}; check endpoint_url in "
                 "storage_options, or AWS_ENDPOINT_URL)"
             )
-        if isinstance(error, boto.ParamValidationError):
+        if "ParamValidationError" in kinds:
             return NotOmeZarrError(
                 f"{path} cannot be asked for: {bucket!r} is no name of a bucket, or the key is "
                 "empty; give s3://bucket/key."
             )
-        if isinstance(error, TypeError | ValueError | KeyError | boto.EndpointProviderError):
+        if kinds & {"TypeError", "ValueError", "KeyError", "EndpointProviderError"}:
             return OmeZarrError(
                 f"storage_options for {path} cannot be used ({type(error).__name__}); s3fs takes "
                 "key, secret, token, profile, anon, endpoint_url, client_kwargs and others: check "
@@ -252,8 +250,17 @@ class SignedAccess:
                 f"{path} cannot be read without a key: the endpoint answers {status} ({code}). "
                 "Give key and secret, or a profile, in storage_options instead of anon."
             )
-        info: Any = SimpleNamespace(real_url="")  # there is no request of aiohttp's to tell of
-        return aiohttp.ClientResponseError(info, (), status=status, message=code)
+        return _AnsweredError(status, code)
+
+
+class _AnsweredError(aiohttp.ClientResponseError):
+    """An answer with such a status, as the store knows it from http."""
+
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(None, (), status=status, message=code)  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        return f"{self.status} ({self.message})"
 
 
 def _without_password(address: Any) -> str:
