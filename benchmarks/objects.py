@@ -6,7 +6,9 @@ request for it costs no painting, and what is measured is the network that the e
 To see how cost grows there are more keys, which cost no painting either:
 
 * ``zarr/repeated/4007801.zarr`` is the movie, but of its planes only twenty differ;
-* ``zarr/chunks/{number}.zarr`` has this number of chunks, and all are the same plane.
+* ``zarr/chunks/{number}.zarr`` has this number of chunks, and all are the same plane;
+* ``zarr/compressed/{codec}/{number}.zarr`` has this number of compressed chunks of 2 MB, sixteen
+  in a plane, which are noise on a slope: three quarters of their bytes are left.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ from __future__ import annotations
 import json
 import re
 from functools import partial
+
+import numpy as np
+from numcodecs import Blosc
 
 from data_helpers.offline.catalogue import BUCKET, COMPRESSOR, Entry, build_catalogue
 from data_helpers.offline.chunks import paint_strip, strip_rows
@@ -23,6 +28,15 @@ REPEATED = "zarr/repeated/4007801.zarr"
 PLANE = (128, 135)  # Y and X of a chunk of the movie's level 4
 REPEATED_PLANE = re.compile(REPEATED + r"/4/\d+\.(\d)\.(\d+)\.0\.0")
 COUNTED = re.compile(r"zarr/chunks/(\d{1,9})\.zarr/(\.z\w+|0/\.zarray|0/(\d+)\.0\.0\.0\.0)")
+
+COMPRESSED = re.compile(
+    r"zarr/compressed/(lz4|zstd)/(\d{1,5})\.zarr/(\.z\w+|0/\.zarray|0/(\d+)\.(\d)\.(\d))"
+)
+TILE, TILES = (
+    1024,
+    4,
+)  # pixels of a compressed chunk along Y and X, and chunks of a plane along each
+DIFFERENT = 8  # compressed chunks; the others repeat them
 
 
 class Objects:
@@ -54,6 +68,10 @@ class Objects:
         counted = COUNTED.fullmatch(key)
         if counted:
             return self._counted(int(counted[1]), counted[2], counted[3])
+        compressed = COMPRESSED.fullmatch(key)
+        if compressed:
+            codec, chunks, name, *at = compressed.groups()
+            return self._compressed(codec, int(chunks), name, [int(n) for n in at if n])
         if key.startswith(REPEATED):
             return self._repeated(key)
         entry = self._catalogue.find(key)
@@ -72,6 +90,25 @@ class Objects:
         if number is None:
             return json.dumps(counted_array(chunks)).encode() if name == "0/.zarray" else None
         return self._plane(1, 4) if int(number) < chunks else None
+
+    def _compressed(self, codec: str, chunks: int, name: str, at: list[int]) -> bytes | None:
+        """An object of the image of compressed chunks."""
+        if name == ".zattrs":
+            axes = [{"name": axis, "type": "space"} for axis in "zyx"]
+            scale = [{"type": "scale", "scale": [1.0, 1.0, 1.0]}]
+            levels = [{"path": "0", "coordinateTransformations": scale}]
+            image = {"axes": axes, "datasets": levels, "version": "0.4", "name": "noise"}
+            return json.dumps({"multiscales": [image]}).encode()
+        blosc = Blosc(codec, clevel=5 if codec == "lz4" else 3, shuffle=Blosc.SHUFFLE)
+        if name == "0/.zarray":
+            return json.dumps(compressed_array(chunks, blosc)).encode()
+        if not at or not at[0] < chunks // TILES**2 or max(at[1:]) >= TILES:
+            return None
+        number = (TILES**2 * at[0] + TILES * at[1] + at[2]) % DIFFERENT
+        kept = f"{codec} {number}"
+        if kept not in self._kept:
+            self._kept[kept] = blosc.encode(noise(number))
+        return self._kept[kept]
 
     def _repeated(self, key: str) -> bytes | None:
         """An object of the movie with few different planes: ten depths of each channel."""
@@ -97,6 +134,22 @@ def counted_array(chunks: int) -> dict[str, object]:
         "shape": (chunks, 1, 1, *PLANE),
         "zarr_format": 2,
     }
+
+
+def compressed_array(chunks: int, codec: Blosc) -> dict[str, object]:
+    """The ``.zarray`` of an array of this many compressed chunks, sixteen in a plane."""
+    return counted_array(chunks) | {
+        "chunks": (1, TILE, TILE),
+        "compressor": codec.get_config(),
+        "shape": (chunks // TILES**2, TILES * TILE, TILES * TILE),
+    }
+
+
+def noise(seed: int) -> np.ndarray:
+    """Pixels such as a camera's: grey values of a slope, and noise that hardly compresses."""
+    slope = np.add.outer(np.arange(TILE), np.arange(TILE)) * 1.5
+    grain = np.random.default_rng(seed).normal(500, 100, (TILE, TILE))
+    return (slope + grain).clip(0).astype("<u2")
 
 
 def paint(entry: Entry) -> bytes:

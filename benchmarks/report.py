@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +27,12 @@ COLOURS = {
 INTRODUCTION = """\
 The endpoint is a server on the same computer that adds the stated latency to each request and
 answers from memory; it counts requests by itself. Pixels are the synthetic ones of the offline
-stand-in, stored uncompressed.
+stand-in, stored uncompressed; in the rows that name a codec they are noise, and compressed.
 
 - *limit*: the keys that are needed, all known before, fetched raw with 64 in flight by the http
   client that `data_helpers` uses, too. Decoding is stated apart and is not in it. For the work of
-  notebook 03 segmenting in memory, in as many threads as there are cores, is in it.
+  notebook 03 segmenting in memory, in as many threads as there are cores, is in it. In the rows
+  that name a codec decoding is in it, too, on two threads after the fetch.
 - *rounds*: the longest chain of requests, each begun after the one before it was answered. This is
   counted from the order of events, without a clock.
 - Times are medians; in brackets the fastest and the slowest run, and how many there were. A way
@@ -128,9 +130,11 @@ def claims(result: Result) -> str:
 
 def side_by_side(results: Sequence[Result]) -> str:
     """Seconds of every way, and in how many multiples of the limit."""
-    ways = list(results[0].ways)
-    rows = [[result.row.title, *(cell(result, way) for way in ways)] for result in results]
-    return table(("work", *ways), rows)
+    tables = []
+    for ways, group in itertools.groupby(results, lambda result: list(result.ways)):
+        rows = [[result.row.title, *(cell(result, way) for way in ways)] for result in group]
+        tables.append(table(("work", *ways), rows))
+    return "\n\n".join(tables)
 
 
 def cell(result: Result, way: str) -> str:

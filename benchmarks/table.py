@@ -54,7 +54,8 @@ class Plan:
 
 def measure_row(row: Row, workers: dict[str, Worker], plan: Plan, say: Say) -> Result:
     """Measure one work in all ways, after a warm-up without latency in which all is painted."""
-    settings, latency = plan.settings, plan.settings.latency_ms / 1000
+    settings = row.settings or plan.settings
+    latency = settings.latency_ms / 1000
     ways = [way for way in workers if not (plan.quick and way in PEERS and row.slow_for_peers)]
     runs: dict[str, list[Run]] = {way: [] for way in workers}
     for way in ways:
@@ -67,7 +68,7 @@ def measure_row(row: Row, workers: dict[str, Worker], plan: Plan, say: Say) -> R
             done = runs[way]
             spent = sum(run.seconds or 0 for run in done)
             if spent < plan.budget and not any(run.problem for run in done):
-                seconds = plan.peer_timeout if way in PEERS else plan.timeout
+                seconds = plan.peer_timeout if way in row.peers else plan.timeout
                 done.append(workers[way].run(row.work, settings, seconds))
     for way in workers:
         if not runs[way]:
@@ -98,11 +99,17 @@ def measure_table(
     workers: Workers, plan: Plan, say: Say, peers: Iterable[str], works: Iterable[str]
 ) -> list[Result]:
     """Measure these rows of the table, each package in its own process."""
-    by_way = {way: workers.get(way) for way in ("limit", "data_helpers", *peers)}
     results = []
     for row in (row for row in ROWS if row.work in works):
         say(row.title)
-        results.append(measure_row(row, by_way, plan, say))
+        wanted = row.peers if peers else ()
+        by_way = {way: workers.get(way) for way in ("limit", "data_helpers", *wanted)}
+        result = measure_row(row, by_way, plan, say)
+        if row.above_mb and peers:
+            result.peak_mb = peak_memory(row, workers, plan, one_cpu=False)
+            result.dask_mb = peak_memory(row, workers, plan, "dask from_zarr", one_cpu=False)
+            say(f"  peak memory {result.peak_mb} MB, of Dask {result.dask_mb} MB")
+        results.append(result)
         say(f"  {results[-1].verdict}")
     return results
 
@@ -111,7 +118,7 @@ def measure_one_cpu(workers: Workers, plan: Plan, say: Say, works: Iterable[str]
     """Measure these rows on one processor, and the memory of a process that does nothing else."""
     by_way = {way: workers.get(way, one_cpu=True) for way in ("limit", "data_helpers")}
     results = []
-    for row in (row for row in ROWS if row.work in works):
+    for row in (row for row in ROWS if row.work in works and row.settings is None):
         say(f"{row.title}, on one CPU")
         result = measure_row(row, by_way, plan, say)
         if row.loaded_mb:
@@ -122,10 +129,12 @@ def measure_one_cpu(workers: Workers, plan: Plan, say: Say, works: Iterable[str]
     return results
 
 
-def peak_memory(row: Row, workers: Workers, plan: Plan) -> float | None:
-    """Peak memory, in MB, of a fresh process on one processor that does one work once."""
-    with workers.fresh("data_helpers", one_cpu=True) as worker:
-        return worker.run(row.work, plan.settings, plan.timeout).peak_mb
+def peak_memory(
+    row: Row, workers: Workers, plan: Plan, way: str = "data_helpers", *, one_cpu: bool = True
+) -> float | None:
+    """Peak memory, in MB, of a fresh process that does one work once."""
+    with workers.fresh(way, one_cpu=one_cpu) as worker:
+        return worker.run(row.work, row.settings or plan.settings, plan.timeout).peak_mb
 
 
 @dataclass

@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .endpoint import Settings
+from .ways import PEERS, READERS
 from .worker import Run
 
+NO_DELAY, GIGABIT = Settings(), Settings(bandwidth_mbit=1000)
 MEMORY_MB = 300  # beyond the data loaded
 IMPORT_MS = 50
 
@@ -107,6 +110,15 @@ class Row:
         Megabytes of pixels that are loaded.
     slow_for_peers : bool
         Whether the peers take so long that ``--quick`` leaves them out.
+    settings : Settings
+        How the endpoint answers in this row; None for what the command line says.
+    peers : tuple of str
+        The other ways that are measured.
+    against : dict of str to float
+        At most how many multiples of the seconds of a peer.
+    above_mb : float
+        Megabytes by which the peak memory may be above that of plain Dask; 0 where it is not
+        compared.
     """
 
     work: str
@@ -116,6 +128,10 @@ class Row:
     small: dict[str, int] = field(default_factory=dict)
     loaded_mb: float = 0.0
     slow_for_peers: bool = False
+    settings: Settings | None = None
+    peers: tuple[str, ...] = PEERS
+    against: dict[str, float] = field(default_factory=dict)
+    above_mb: float = 0.0
 
 
 def asked(ours: Measured) -> int:
@@ -161,8 +177,30 @@ def judge_plane(ours: Measured, limit: Measured, latency: float) -> list[Claim]:
     ]
 
 
+def judge_reduce(ours: Measured, limit: Measured, latency: float) -> list[Claim]:
+    """Each chunk once; the rest is a comparison with Dask."""
+    return [
+        Claim("requests", asked(ours), 1600),
+        Claim("fetched twice", ours.most("duplicates"), 0),
+    ]
+
+
 BLASTOCYST_MB = 2 * 257 * 210 * 253 * 2 / 1e6
 PLANES_MB = 100 * 128 * 135 * 2 / 1e6
+
+
+def row_of_bytes(work: str, what: str, settings: Settings, chunks: int) -> Row:
+    """A row of the works in which bytes are the limit.
+
+    On a line of limited width all that fill it take the same time, give or take a few per cent.
+    """
+    dask, tensorstore = (1.0, 1.05) if settings.bandwidth_mbit else (0.8, 1.0)
+    target = f"at most 1.0 × (raw fetch, then decoding), {dask} × Dask, {tensorstore} × tensorstore"
+    title = f"`levels[0].compute()` of {chunks} chunks of 2 MB, {what}"
+    against = {"dask from_zarr": dask, "tensorstore": tensorstore}
+    judge = judge_ratio(1.0, chunks)
+    return Row(work, title, target, judge, settings=settings, peers=READERS, against=against)
+
 
 ROWS = (
     Row(
@@ -203,6 +241,20 @@ ROWS = (
         loaded_mb=PLANES_MB,
         slow_for_peers=True,
     ),
+    row_of_bytes("lz4", "lz4, no delay", NO_DELAY, 256),
+    row_of_bytes("zstd", "zstd, no delay", NO_DELAY, 256),
+    row_of_bytes("lz4_line", "lz4, 1 Gbit/s", GIGABIT, 64),
+    row_of_bytes("zstd_line", "zstd, 1 Gbit/s", GIGABIT, 64),
+    Row(
+        "reduce",
+        "`levels[0].max().compute()` of 1,600 such chunks (3.4 GB), lz4, no delay",
+        "no slower than Dask, at most 250 MB above its memory",
+        judge_reduce,
+        settings=NO_DELAY,
+        peers=("dask from_zarr",),
+        against={"dask from_zarr": 1.0},
+        above_mb=250.0,
+    ),
 )
 
 
@@ -220,17 +272,27 @@ class Result:
         Seconds added to each request.
     peak_mb : float
         Peak memory of a process that did this work once and nothing else; None if not measured.
+    dask_mb : float
+        The same of plain Dask; None if not measured.
     """
 
     row: Row
     ways: dict[str, Measured]
     latency: float
     peak_mb: float | None = None
+    dask_mb: float | None = None
 
     @property
     def claims(self) -> list[Claim]:
         """What the targets say about the figures."""
         claims = self.row.judge(self.ways["data_helpers"], self.ways["limit"], self.latency)
+        for way, bound in self.row.against.items():
+            if way in self.ways and not self.ways[way].problem:
+                ratio = self.ways["data_helpers"].seconds / self.ways[way].seconds
+                claims.append(Claim(f"seconds / {way}", ratio, bound))
+        if self.peak_mb is not None and self.dask_mb is not None:
+            above = self.peak_mb - self.dask_mb
+            claims.append(Claim("MB above Dask", above, self.row.above_mb))
         if self.peak_mb is not None and self.row.loaded_mb:
             claims.append(Claim("MB of memory", self.peak_mb, self.row.loaded_mb + MEMORY_MB))
         return claims

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .objects import MOVIE, PLANE, REPEATED
+from .objects import MOVIE, PLANE, REPEATED, TILE, TILES
 from .solution import Notebook
 
 ORGANOID = "zarr/v0.1/9822152.zarr"
@@ -68,6 +68,38 @@ class Way:
         """Segment planes of 4007801 as notebook 03 does, 100 or so many: objects of each."""
         raise NotImplementedError
 
+    def compressed(self, codec: str, chunks: int) -> Thunk:
+        """Read all of an image of compressed chunks, open already, on two threads: NumPy, ZYX."""
+        raise NotImplementedError
+
+    def largest(self, codec: str, chunks: int) -> Thunk:
+        """The largest pixel of such an image, which may be larger than memory: NumPy, no axes."""
+        raise NotImplementedError
+
+    def lz4(self) -> Thunk:
+        """All of 256 chunks of 2 MB, compressed with lz4."""
+        return self.compressed("lz4", 256)
+
+    def zstd(self) -> Thunk:
+        """The same, compressed with zstd."""
+        return self.compressed("zstd", 256)
+
+    def lz4_line(self) -> Thunk:
+        """64 such chunks, for a line of limited width."""
+        return self.compressed("lz4", 64)
+
+    def zstd_line(self) -> Thunk:
+        """The same, compressed with zstd."""
+        return self.compressed("zstd", 64)
+
+    def reduce(self) -> Thunk:
+        """The largest of 1,600 such chunks, 3.4 GB."""
+        return self.largest("lz4", 1600)
+
+    def noise_url(self, codec: str, chunks: int) -> str:
+        """Address of an image of compressed chunks."""
+        return f"{self.bucket}/zarr/compressed/{codec}/{chunks}.zarr"
+
 
 class Ours(Way):
     """``data_helpers``."""
@@ -105,6 +137,14 @@ class Ours(Way):
         image = f"{self.bucket}/{REPEATED}" if times else 4007801
         return Notebook(lambda _: self.helper.open_multiscale(image), times, depths).run
 
+    def compressed(self, codec: str, chunks: int) -> Thunk:  # noqa: D102
+        level = self.helper.open_multiscale(self.noise_url(codec, chunks)).levels[0]
+        return lambda: level.compute(num_workers=2)
+
+    def largest(self, codec: str, chunks: int) -> Thunk:  # noqa: D102
+        level = self.helper.open_multiscale(self.noise_url(codec, chunks)).levels[0]
+        return lambda: level.max().compute(num_workers=2)
+
 
 class Peer(Way):
     """A package that gives lazy Dask arrays: whatever is done with them afterwards is the same."""
@@ -138,6 +178,14 @@ class Peer(Way):
         level = self.levels(f"{self.bucket}/{REPEATED if times else MOVIE}", ["4"])[-1]
         image = SimpleNamespace(stored={4: Computing(level)}, levels={4: level})
         return Notebook(lambda _: image, times, depths).run
+
+    def compressed(self, codec: str, chunks: int) -> Thunk:  # noqa: D102
+        level = self.levels(self.noise_url(codec, chunks), ["0"])[0]
+        return lambda: level.compute(num_workers=2)
+
+    def largest(self, codec: str, chunks: int) -> Thunk:  # noqa: D102
+        level = self.levels(self.noise_url(codec, chunks), ["0"])[0]
+        return lambda: level.max().compute(num_workers=2)
 
 
 class Computing:
@@ -184,6 +232,32 @@ class NgffZarr(Peer):
         import ngff_zarr
 
         return [image.data for image in ngff_zarr.from_ngff_zarr(url).images]
+
+
+class Obstore(Way):
+    """Zarr's own array over obstore, 64 chunks at a time; for whole images only."""
+
+    def compressed(self, codec: str, chunks: int) -> Thunk:  # noqa: D102
+        import zarr
+        from obstore.store import HTTPStore
+        from zarr.storage import ObjectStore
+
+        url = f"{self.noise_url(codec, chunks)}/0"
+        store = ObjectStore(HTTPStore.from_url(url, client_options={"allow_http": True}))
+        zarr.config.set({"async.concurrency": IN_FLIGHT})
+        array = zarr.open_array(store, mode="r", zarr_format=2)
+        return lambda: array[...]
+
+
+class TensorStore(Way):
+    """tensorstore, as it comes but without its cache; for whole images only."""
+
+    def compressed(self, codec: str, chunks: int) -> Thunk:  # noqa: D102
+        import tensorstore
+
+        where = {"driver": "http", "base_url": f"{self.noise_url(codec, chunks)}/0/"}
+        array = tensorstore.open({"driver": "zarr", "kvstore": where}).result()
+        return lambda: array.read().result()
 
 
 class Limit(Way):
@@ -277,6 +351,52 @@ class Limit(Way):
 
         return fetch_and_segment
 
+    def compressed(self, codec: str, chunks: int) -> Thunk:  # noqa: D102
+        keys = self.noise_keys(codec, chunks)
+        return lambda: self.decode_into_place(self.fetch(keys))
+
+    def decode_into_place(self, chunks: list[bytes]) -> np.ndarray:
+        """The pixels of compressed chunks as one array, decoded on two threads."""
+        from numcodecs import Blosc
+
+        def decode(number: int) -> None:
+            z, y, x = np.unravel_index(number, (len(chunks) // TILES**2, TILES, TILES))
+            tile = np.frombuffer(Blosc().decode(chunks[number]), "<u2").reshape(TILE, TILE)
+            pixels[z, y * TILE :, x * TILE :][:TILE, :TILE] = tile
+
+        with self.timed("decode into place"), ThreadPoolExecutor(2) as pool:
+            pixels = np.empty((len(chunks) // TILES**2, TILES * TILE, TILES * TILE), "<u2")
+            list(pool.map(decode, range(len(chunks))))
+        return pixels
+
+    def noise_keys(self, codec: str, chunks: int) -> list[str]:
+        """Keys of all compressed chunks of an image."""
+        image = f"zarr/compressed/{codec}/{chunks}.zarr/0"
+        grid = np.ndindex(chunks // TILES**2, TILES, TILES)
+        return [f"{image}/{'.'.join(map(str, position))}" for position in grid]
+
+    def largest(self, codec: str, chunks: int) -> Thunk:  # noqa: D102
+        from numcodecs import Blosc
+
+        keys = self.noise_keys(codec, chunks)
+
+        def largest_of(data: bytes) -> np.uint16:
+            return np.frombuffer(Blosc().decode(data), "<u2").max()
+
+        def fetch_and_reduce() -> np.ndarray:
+            spent, found = 0.0, []
+            with ThreadPoolExecutor(2) as pool:
+                for start in range(0, len(keys), IN_FLIGHT):
+                    data = self.fetch(keys[start : start + IN_FLIGHT])
+                    spent += self.parts["fetch"]
+                    with self.timed("decode"):
+                        found += pool.map(largest_of, data)
+                    spent += self.parts["decode"]
+            self.parts = {"fetch": spent}
+            return np.max(found)
+
+        return fetch_and_reduce
+
 
 WAYS: dict[str, type[Way]] = {
     "limit": Limit,
@@ -284,8 +404,12 @@ WAYS: dict[str, type[Way]] = {
     "dask from_zarr": Dask,
     "ome-zarr-py": OmeZarr,
     "ngff-zarr": NgffZarr,
+    "obstore": Obstore,
+    "tensorstore": TensorStore,
 }
 PEERS = ("dask from_zarr", "ome-zarr-py", "ngff-zarr")
+READERS = ("dask from_zarr", "obstore", "tensorstore")
+"""The peers where bytes are the limit: those that open images give the same array as Dask."""
 
 
 def metadata(image: str, levels: Iterable[int]) -> list[str]:

@@ -81,7 +81,7 @@ class Worker:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
-    def run(self, work: str, settings: Settings, timeout: float, **options: int) -> Run:
+    def run(self, work: str, settings: Settings, timeout: float, **options: int | str) -> Run:
         """Do a work once, and return what it took; a work that fails or takes too long says so.
 
         Parameters
@@ -92,7 +92,7 @@ class Worker:
             How the endpoint answers meanwhile. Set-up that is not timed has no latency.
         timeout : float
             Seconds after which the work is given up.
-        options : int
+        options : int or str
             Arguments of the method.
         """
         if self._process is None:
@@ -228,8 +228,8 @@ def once(doing: Any, address: str, work: str, settings: dict[str, Any], options:
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = peak_mb()
     counts, parts = control(address), dict(getattr(doing, "parts", {}))
-    if parts:  # the limit is fetching and, where that is part of the work, segmenting
-        seconds = parts["fetch"] + parts.get("segment", 0)
+    if parts:  # the limit is fetching and, where these are part of it, segmenting and decoding
+        seconds = sum(parts.get(name, 0) for name in ("fetch", "segment", "decode into place"))
         doing.parts = {}
     return Run(seconds, cpu, in_short(result), counts, peak, parts)
 

@@ -18,7 +18,7 @@ from benchmarks import machine, report, solution, targets
 from benchmarks.endpoint import Answering, Endpoint, Settings, rounds
 from benchmarks.table import Imports, Plan, measure_imports, own_import_ms
 from benchmarks.targets import ROWS, Measured, Result, compare_results
-from benchmarks.ways import WAYS
+from benchmarks.ways import PEERS, READERS, WAYS
 from benchmarks.worker import Run, Worker
 from data_helpers.offline import process
 
@@ -267,7 +267,7 @@ def true(limit):
     return plane_and_objects(limit)
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "limit"])
+@pytest.mark.parametrize("way", ["data_helpers", *PEERS])
 @pytest.mark.timeout(240)
 def test_every_way_opens_and_reads_the_same(endpoint, true, way):
     with Worker(way, endpoint) as worker:
@@ -278,6 +278,33 @@ def test_every_way_opens_and_reads_the_same(endpoint, true, way):
     assert [run.problem for run in found] == ["", ""]
     assert [run.result for run in found] == [run.result for run in true]
     assert set(true[1].parts) == {"fetch", "decode", "segment"}
+
+
+@pytest.mark.parametrize("way", ["data_helpers", *READERS])
+@pytest.mark.parametrize("codec", ["lz4", "zstd"])
+def test_every_reader_reads_the_same_compressed_chunks(endpoint, limit, way, codec):
+    if way == "tensorstore":
+        pytest.importorskip("tensorstore", reason="NOT CHECKED: tensorstore is not installed")
+    options = {"codec": codec, "chunks": 16}
+    true = limit.run("compressed", Settings(), 60, **options)
+    assert set(true.parts) == {"fetch", "decode into place"}
+    with Worker(way, endpoint) as worker:
+        found = worker.run("compressed", Settings(), 100, **options)
+        assert (found.problem, found.result) == ("", true.result)
+        assert found.counts["requests"] == 16 and true.result[0] == [1, 4096, 4096]
+        if way in ("data_helpers", "dask from_zarr"):
+            largest = [one.run("largest", Settings(), 60, **options) for one in (worker, limit)]
+            assert largest[0].result == largest[1].result
+
+
+def test_compressed_chunks_are_as_large_as_they_say(endpoint):
+    image = "idr/zarr/compressed/lz4/32.zarr"
+    described = json.loads(get(endpoint, f"{image}/0/.zarray")[1])
+    assert described["shape"] == [2, 4096, 4096] and described["chunks"] == [1, 1024, 1024]
+    status, chunk = get(endpoint, f"{image}/0/1.3.3")
+    assert status == 200 and 0.5 < len(chunk) / (2 * 1024**2) < 0.9
+    for missing in ("0/2.0.0", "0/0.4.0", "0/0.0", "0/.zattrs"):
+        assert get(endpoint, f"{image}/{missing}")[0] == 404
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="NOT CHECKED: needs Linux")
@@ -347,6 +374,28 @@ def test_a_missed_target_is_shown_as_not_met(work, good, bad, said):
     assert result(work, measured(**good)).verdict == "met"
     verdict = result(work, measured(**good | bad)).verdict
     assert verdict.startswith("**not met**") and said in verdict and "in flight" in verdict
+
+
+@pytest.mark.parametrize("work", ["lz4", "zstd", "lz4_line", "zstd_line"])
+def test_where_bytes_are_the_limit_others_are_the_measure(work):
+    requests = 256 if "line" not in work else 64
+    met = result(work, measured(0.5, requests=requests), measured(0.51))
+    met.ways |= {"dask from_zarr": measured(0.7), "tensorstore": measured(0.5)}
+    assert met.verdict == "met"
+    met.ways["dask from_zarr"] = measured(0.45)
+    met.ways["tensorstore"] = measured(0.4)
+    assert "seconds / dask from_zarr 1.11 > " in met.verdict
+    assert "seconds / tensorstore 1.25 > " in met.verdict
+    slow = result(work, measured(0.6, requests=requests), measured(0.5))
+    assert "seconds / limit 1.20 > 1" in slow.verdict
+
+
+def test_memory_of_a_reduction_is_compared_with_dask():
+    found = result("reduce", measured(0.5, requests=1600), peak_mb=400.0)
+    found.dask_mb = 160.0
+    assert found.verdict == "met"
+    found.peak_mb = 420.0
+    assert "MB above Dask 260 > 250" in found.verdict
 
 
 def test_memory_above_data_and_300_mb_is_not_met():
@@ -443,7 +492,7 @@ def test_the_report_has_every_row_and_every_plot(monkeypatch, tmp_path, capsys):
     text = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
     for row in ROWS:
         assert text.count(row.title) >= 3
-        if hasattr(os, "sched_setaffinity"):
+        if hasattr(os, "sched_setaffinity") and row.settings is None:
             assert f"{row.title}, on one CPU | {row.target}" in text
     assert "`import data_helpers` beyond its dependencies" in text
     for way in WAYS:
