@@ -275,7 +275,7 @@ class Limit(Way):
         super().__init__(endpoint)
         from zarr.core.sync import sync
 
-        from data_helpers._transport import _http
+        from data_helpers._store.transport import _http
 
         self._sync, self._http = sync, _http(endpoint)
         self.parts: dict[str, float] = {}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ._planes import scale_yx, size_yx, yx
-from ._units import micrometers as micrometers
+from ._display.planes import scale_yx, size_yx, yx
+from ._metadata.units import micrometers as micrometers
 from .multiscale import Multiscale
 
 WIDEST = 100_000.0

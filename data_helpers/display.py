@@ -15,10 +15,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar  # type: ignore[import-untyped]
 
-from ._facts import Shown, notes_on, sentence
-from ._formatting import format_length, round_length
-from ._pixel_size import pixel_size
-from ._pixels import (
+from ._display.facts import Shown, notes_on, sentence
+from ._display.pixels import (
     MISSING_COLOR,
     Window,
     brightness,
@@ -35,7 +33,9 @@ from ._pixels import (
     whole_labels,
     without_value,
 )
-from ._planes import is_color_picture, part, place, read_picture
+from ._display.planes import is_color_picture, part, place, read_picture
+from ._formatting import format_length, round_length
+from ._pixel_size import pixel_size
 from .errors import NotDrawableError
 from .metadata import Channel
 from .multiscale import Multiscale

@@ -31,7 +31,7 @@ from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
 from dask.local import get_sync
 
 from ._compat import GraphNode, Task, TaskRef, normalize_index
-from ._transport import CONCURRENCY
+from ._store.transport import CONCURRENCY
 
 GROUP_BYTES = 32 * 1024**2
 """Uncompressed bytes that one task reads at most, unless a single chunk is larger."""

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ._axes import Axes, read_axes
-from ._coordinates import Scale, multiply, own_system, read_scale, scene_images
 from ._formatting import as_written
-from ._hints import Channel as Channel
-from ._hints import read_hints
+from ._metadata.axes import Axes, read_axes
+from ._metadata.coordinates import Scale, multiply, own_system, read_scale, scene_images
+from ._metadata.hints import Channel as Channel
+from ._metadata.hints import read_hints
 from .errors import MalformedMetadataError, NotOmeZarrError
 
 VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6")

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from ._access import find_access
-from ._answers import says_not_there
 from ._caching import Cache, CacheView, find_cache
 from ._collection import images_of, in_words, is_collection
-from ._plate_metadata import plate_advice
-from ._secrets import HiddenOptions
+from ._plate.metadata import plate_advice
+from ._store.access import find_access
+from ._store.answers import says_not_there
+from ._store.secrets import HiddenOptions
 from .addresses import Meant, join, parent, split_secret, understand, without_scheme
 from .errors import (
     AccessDeniedError,
@@ -98,13 +98,13 @@ def open_multiscale(
     one image opens this image.
     """
 
-    def find_and_open_levels(context: _Context) -> Multiscale:
+    def find_and_open_levels(context: Context) -> Multiscale:
         multiscale = _find(image, source, context)
         multiscale.stored  # noqa: B018  (opens all levels now, so that an error shows here)
         return multiscale
 
-    chosen = _Context(find_cache(cache), missing_as_empty, options=_hidden(storage_options))
-    return _open_cached(chosen, find_and_open_levels)
+    chosen = Context(find_cache(cache), missing_as_empty, options=hidden(storage_options))
+    return open_cached(chosen, find_and_open_levels)
 
 
 def find_multiscale(
@@ -122,11 +122,11 @@ def find_multiscale(
     be guessed: levels are mostly called "0", "1" and so on.
     """
     prefetch = (f"{level}/.zarray",) if str(level).isalnum() else ()
-    chosen = _Context(find_cache(cache), missing_as_empty, options=_hidden(storage_options))
-    return _open_cached(chosen, lambda context: _find(image, source, context, prefetch))
+    chosen = Context(find_cache(cache), missing_as_empty, options=hidden(storage_options))
+    return open_cached(chosen, lambda context: _find(image, source, context, prefetch))
 
 
-class _Context(NamedTuple):
+class Context(NamedTuple):
     """How to read, where to keep it, and how far to trust what is there."""
 
     cache: Cache | None = None
@@ -134,7 +134,7 @@ class _Context(NamedTuple):
     since: int = 0
     options: HiddenOptions | None = None
 
-    def at(self, source: str | Source | None) -> _Context:
+    def at(self, source: str | Source | None) -> Context:
         """The same, with the endpoint of a source, unless there is none or the options name one."""
         options: Mapping[str, Any] = self.options or {}
         if source is None or "endpoint_url" in {**options, **(options.get("client_kwargs") or {})}:
@@ -157,7 +157,7 @@ class _Context(NamedTuple):
         return self.cache.view(lasting_address(name) + mark, self.since)
 
 
-def _hidden(options: Mapping[str, Any] | None) -> HiddenOptions | None:
+def hidden(options: Mapping[str, Any] | None) -> HiddenOptions | None:
     """Options that are not shown by accident."""
     if options is None or isinstance(options, Mapping):
         return None if options is None else HiddenOptions(options)
@@ -167,7 +167,7 @@ def _hidden(options: Mapping[str, Any] | None) -> HiddenOptions | None:
     )
 
 
-def _open_cached(context: _Context, opening: Callable[[_Context], Opened]) -> Opened:
+def open_cached(context: Context, opening: Callable[[Context], Opened]) -> Opened:
     """Open something through a cache; that there is none is never concluded from the cache."""
     started = time.time_ns()
     try:
@@ -181,7 +181,7 @@ def _open_cached(context: _Context, opening: Callable[[_Context], Opened]) -> Op
 def _find(
     image: int | str | Path,
     source: str | Source | None,
-    context: _Context,
+    context: Context,
     prefetch: Sequence[str] = (),
 ) -> Multiscale:
     meant = understand(image)
@@ -190,7 +190,7 @@ def _find(
     return _at_address(meant, source, context, _open_address)
 
 
-def look_for_plate(address: str | Path, source: str | Source | None, context: _Context) -> _Looked:
+def look_for_plate(address: str | Path, source: str | Source | None, context: Context) -> Looked:
     """What is at the address of a plate, or of anything else; for `plate.open_plate`."""
     meant = understand(address)
     if meant.kind == "id":
@@ -201,8 +201,8 @@ def look_for_plate(address: str | Path, source: str | Source | None, context: _C
 def _at_address(
     meant: Meant,
     source: str | Source | None,
-    context: _Context,
-    opening: Callable[[str, _Context], Opened],
+    context: Context,
+    opening: Callable[[str, Context], Opened],
 ) -> Opened:
     """Open what is at an address, other than an id."""
     if meant.kind == "key" and context.options is not None:
@@ -244,7 +244,7 @@ def _own_key() -> str:
 
 
 def _open_by_id(
-    image_id: int, source: Source, context: _Context, prefetch: Sequence[str] = ()
+    image_id: int, source: Source, context: Context, prefetch: Sequence[str] = ()
 ) -> Multiscale:
     """Open an image by its IDR id, trying the keys at which the source may keep it."""
     keys = source.keys_of(image_id)
@@ -274,7 +274,7 @@ def _open_by_id(
     )
 
 
-class _Looked(NamedTuple):
+class Looked(NamedTuple):
     """What was found at an address.
 
     `attributes` are OME metadata, empty if there are none; `error` is what was wrong with a
@@ -311,8 +311,8 @@ class _Looked(NamedTuple):
 
 
 def _look(
-    url: str, context: _Context, formats: tuple[int, ...] = (3, 2), prefetch: Sequence[str] = ()
-) -> _Looked:
+    url: str, context: Context, formats: tuple[int, ...] = (3, 2), prefetch: Sequence[str] = ()
+) -> Looked:
     """Ask for the metadata of each Zarr format at once; a good document decides.
 
     The keys in `prefetch` are asked for with them; it is no matter if they do not exist.
@@ -324,7 +324,7 @@ def _look(
     known = {key: documents.pop(key) for key in prefetch if key in documents}
     for number in formats:
         if _is_good(document := documents.get(keys[number], {})):
-            return _Looked(store, documents, ome_attributes(document), number, None, known)
+            return Looked(store, documents, ome_attributes(document), number, None, known)
     refused = [errors[key] for key in wanted if key in errors]
     others = [error for error in refused if error.status != 403]
     error = others[0] if others else None
@@ -335,7 +335,7 @@ def _look(
             f"access or holds no such image. {advice}."
         )
         error.status = 403
-    return _Looked(store, documents, {}, 0, error, known)
+    return Looked(store, documents, {}, 0, error, known)
 
 
 def _is_good(document: dict[str, Any]) -> bool:
@@ -345,7 +345,7 @@ def _is_good(document: dict[str, Any]) -> bool:
     return any(key in attributes for key in telling)
 
 
-def _open_address(url: str, context: _Context) -> Multiscale:
+def _open_address(url: str, context: Context) -> Multiscale:
     """Open the image at an address, or the one that the address is a part of."""
     looked = _look(url, context)
     if image := looked.image():
@@ -357,7 +357,7 @@ def _open_address(url: str, context: _Context) -> Multiscale:
     return _open_around(url, looked, context)
 
 
-def _open_only_one(url: str, looked: _Looked, context: _Context) -> Multiscale:
+def _open_only_one(url: str, looked: Looked, context: Context) -> Multiscale:
     """Open the image in a collection, if there is just one."""
     images = images_of(looked.store, looked.zarr_format)
     if not images:
@@ -374,7 +374,7 @@ def _open_only_one(url: str, looked: _Looked, context: _Context) -> Multiscale:
     return inside.image() or inside.fail()
 
 
-def _open_around(url: str, looked: _Looked, context: _Context) -> Multiscale:
+def _open_around(url: str, looked: Looked, context: Context) -> Multiscale:
     """Open the image that an address is a part of: of a level, or of a label image."""
     address, secret = split_secret(url)
     names: list[str] = []
@@ -389,7 +389,7 @@ def _open_around(url: str, looked: _Looked, context: _Context) -> Multiscale:
     looked.fail()
 
 
-def _open_part(image: Multiscale, path: str, looked: _Looked) -> Multiscale:
+def _open_part(image: Multiscale, path: str, looked: Looked) -> Multiscale:
     """The image itself for one of its levels; a label image for what lies below ``labels``."""
     if path in image.paths:
         print(f"{looked.store.url} is level {path!r} of an image; {image.url} is opened.")

@@ -16,7 +16,7 @@ from typing import Any
 import dask.array as da
 
 from ._caching import Cache, find_cache
-from ._plate_metadata import (
+from ._plate.metadata import (
     Acquisition,
     FieldChoice,
     PlateMetadata,
@@ -24,12 +24,12 @@ from ._plate_metadata import (
     position,
     read_plate,
 )
-from ._plate_overview import plate_level
-from ._plate_reading import open_images, read_wells
+from ._plate.overview import plate_level
+from ._plate.reading import open_images, read_wells
 from .errors import ImageNotFoundError, NotOmeZarrError
 from .lazy import lazy_level
 from .multiscale import Multiscale
-from .opening import _Context, _hidden, _Looked, _open_cached, look_for_plate
+from .opening import Context, Looked, hidden, look_for_plate, open_cached
 from .sources import Source
 from .store import RetryingStore
 
@@ -63,11 +63,11 @@ def open_plate(
     AccessDeniedError, EndpointUnreachableError, MalformedMetadataError
         The metadata cannot be fetched or understood.
     """
-    chosen = _Context(find_cache(cache), missing_as_empty, options=_hidden(storage_options))
-    return _open_cached(chosen, lambda context: _read(look_for_plate(address, source, context)))
+    chosen = Context(find_cache(cache), missing_as_empty, options=hidden(storage_options))
+    return open_cached(chosen, lambda context: _read(look_for_plate(address, source, context)))
 
 
-def _read(looked: _Looked) -> Plate:
+def _read(looked: Looked) -> Plate:
     url = looked.store.url
     if "plate" in looked.attributes:
         return Plate(looked.store, read_plate(looked.attributes, looked.zarr_format, url))

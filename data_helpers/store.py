@@ -29,20 +29,20 @@ from zarr.abc.store import (
 )
 from zarr.buffer import default_buffer_prototype
 
-from . import _transport
-from ._answers import (
+from ._caching import CacheView
+from ._interrupt import result, submit
+from ._store import transport
+from ._store.answers import (
     IncompleteAnswerError,
     explain,
     says_not_there,
     worth_keeping,
     worth_retrying,
 )
-from ._caching import CacheView
-from ._documents import fetch_documents
-from ._interrupt import result, submit
-from ._known_keys import Found, KeyLayout, KnownKeys
-from ._requests import join_observers, observers_to_carry
-from ._transport import Access, Answer, is_metadata
+from ._store.documents import fetch_documents
+from ._store.known_keys import Found, KeyLayout, KnownKeys
+from ._store.requests import join_observers, observers_to_carry
+from ._store.transport import Access, Answer, is_metadata
 from .addresses import encoded, is_remote, join, split_secret, tidy_url
 from .errors import AccessDeniedError, ChunkError, CredentialsError, OmeZarrError
 
@@ -227,7 +227,7 @@ class RetryingStore(Store):
             answer = None if kept.data is None else Answer(kept.data, kept.etag)
             if self.cache.trusts(kept):
                 return answer
-            if answer and await _transport.has_etag(self._path(key), kept.etag, self.access):
+            if answer and await transport.has_etag(self._path(key), kept.etag, self.access):
                 await self.cache.keep(
                     encoded(key), byte_range, answer.etag, answer.data
                 )  # confirmed
@@ -274,16 +274,16 @@ class RetryingStore(Store):
         path = self._path(key)
         if isinstance(byte_range, RangeByteRequest):
             start, end = byte_range.start, byte_range.end
-            answer = await _transport.read(path, start, end, retry, self.access)
+            answer = await transport.read(path, start, end, retry, self.access)
             if len(answer.data) > end - start:  # the endpoint ignored the range, sent everything
                 answer = answer._replace(data=answer.data[start:end])
             if len(answer.data) < end - start:
                 raise IncompleteAnswerError(f"{len(answer.data)} of {end - start} bytes")
             return answer
         if isinstance(byte_range, SuffixByteRequest):
-            answer = await _transport.read(path, -byte_range.suffix, None, retry, self.access)
+            answer = await transport.read(path, -byte_range.suffix, None, retry, self.access)
             return answer._replace(data=answer.data[-byte_range.suffix :])
-        answer = await _transport.read(path, None, None, retry, self.access)
+        answer = await transport.read(path, None, None, retry, self.access)
         if isinstance(byte_range, OffsetByteRequest):
             return answer._replace(data=answer.data[byte_range.offset :])
         if answer.sent and self._gzipped and not answer.data.startswith(GZIP):

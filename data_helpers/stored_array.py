@@ -20,7 +20,7 @@ from ._compat import with_concurrency
 from ._decoding import decoder_of
 from ._formatting import one_line
 from ._interrupt import arriving, result, submit
-from ._transport import CONCURRENCY
+from ._store.transport import CONCURRENCY
 from .errors import ChunkError, MalformedMetadataError, OmeZarrError
 from .lazy import LazyLevel, Position, lazy_level
 from .metadata import chunk_shape, outer_codec, tidy_array_document

@@ -13,7 +13,8 @@ import pytest
 from support.misbehaving import MisbehavingServer
 from zarr.core import sync as zarr_sync
 
-from data_helpers import _transport, sources, store
+from data_helpers import sources, store
+from data_helpers._store import transport
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -80,7 +81,7 @@ def client():
 @pytest.fixture
 def asked(monkeypatch):
     """What the store asks for from here on: addresses, each with "found" or the error's name."""
-    log, read = [], _transport.read
+    log, read = [], transport.read
 
     async def logged(path, *part):
         try:
@@ -91,7 +92,7 @@ def asked(monkeypatch):
         log.append(Asked(path, "found"))
         return data
 
-    monkeypatch.setattr(_transport, "read", logged)
+    monkeypatch.setattr(transport, "read", logged)
     return log
 
 

@@ -5,7 +5,7 @@ import pytest
 from support.images import axes, halve, noise, scales, write_array, write_json, write_v2
 
 from data_helpers import MalformedMetadataError, OmeZarrWarning, open_multiscale
-from data_helpers._axes import roles_of
+from data_helpers._metadata.axes import roles_of
 from data_helpers.metadata import read_image
 
 SPACE, TIME, CHANNEL = "space", "time", "channel"

@@ -22,10 +22,17 @@ from data_helpers import (
     overlay_labels,
     show_plane,
 )
+from data_helpers._display.pixels import (
+    MISSING_COLOR,
+    brightness,
+    drawable,
+    outlines,
+    usable,
+    value_range,
+)
+from data_helpers._display.planes import size_yx
 from data_helpers._formatting import format_value
 from data_helpers._pixel_size import pixel_size
-from data_helpers._pixels import MISSING_COLOR, brightness, drawable, outlines, usable, value_range
-from data_helpers._planes import size_yx
 from data_helpers.display import OUTLINE_COLOR, label_colors, window
 from data_helpers.errors import NotDrawableError, OmeZarrError, OutsideImageError
 

@@ -24,12 +24,12 @@ from data_helpers import (
     MalformedMetadataError,
     NoLabelsError,
     OmeZarrError,
-    _transport,
     errors,
     load_binary_from_s3_with_data,
     open_multiscale,
     request_meter,
 )
+from data_helpers._store import transport
 from data_helpers.store import ATTEMPTS
 
 AXES = {"version": "0.3", "axes": ["z", "y", "x"]}
@@ -52,8 +52,8 @@ def short_times(monkeypatch, quick, request):
     parameters = getattr(request.node, "callspec", None)
     hangs = parameters is not None and parameters.params.get("fault") in HANGING
     seconds = 1.0 if hangs else 10.0
-    monkeypatch.setattr(_transport, "READ_SECONDS", seconds)
-    monkeypatch.setattr(_transport, "CONNECT_SECONDS", seconds)
+    monkeypatch.setattr(transport, "READ_SECONDS", seconds)
+    monkeypatch.setattr(transport, "CONNECT_SECONDS", seconds)
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_a_chunk_that_is_refused_is_asked_for_once(fault, kind, reason, image, s
 
 def test_an_answer_that_drips(image, served, monkeypatch):
     """Each byte comes in time, the whole does not."""
-    monkeypatch.setattr(_transport, "TOTAL_SECONDS", 0.4)
+    monkeypatch.setattr(transport, "TOTAL_SECONDS", 0.4)
 
     def drip(request, content):
         request.close_connection = True

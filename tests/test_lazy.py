@@ -10,7 +10,7 @@ import pytest
 from support.images import noise, write_v2
 
 from data_helpers import load_binary_from_s3, open_multiscale
-from data_helpers._transport import CONCURRENCY
+from data_helpers._store.transport import CONCURRENCY
 from data_helpers.lazy import GROUP_BYTES, LazyLevel, ReadChunks, group_size
 
 PIXELS = noise(3, 2, 5, 40, 50)  # chunks of 1, 1, 1, 16, 16

@@ -26,9 +26,9 @@ from data_helpers import (
     OmeZarrWarning,
     open_multiscale,
 )
-from data_helpers._hints import as_color, read_hints
+from data_helpers._metadata.hints import as_color, read_hints
+from data_helpers._metadata.units import micrometers
 from data_helpers._pixel_size import pixel_size
-from data_helpers._units import micrometers
 from data_helpers.metadata import Channel, ome_attributes, read_image
 
 PIXELS = noise(3, 20, 30)

@@ -30,8 +30,8 @@ from zarr.core.sync import sync
 
 from data_helpers import AccessDeniedError, ChunkError, meter, open_multiscale, request_meter
 from data_helpers._formatting import format_bytes
-from data_helpers._requests import ANSWERED, Request, observers, recorder
-from data_helpers._transport import CONCURRENCY
+from data_helpers._store.requests import ANSWERED, Request, observers, recorder
+from data_helpers._store.transport import CONCURRENCY
 from data_helpers.meter.plot import PLOT_HEIGHT
 from data_helpers.meter.spool import Spool, read_spool
 from data_helpers.store import RetryingStore

@@ -21,7 +21,6 @@ from data_helpers import (
     EndpointUnreachableError,
     NotOmeZarrError,
     OmeZarrError,
-    _s3,
     load_binary_from_s3,
     load_binary_from_s3_with_data,
     load_labels_from_s3,
@@ -29,6 +28,7 @@ from data_helpers import (
     request_meter,
     viewer_links,
 )
+from data_helpers._store import s3 as signed
 from data_helpers.cache import DiskCache
 from data_helpers.sources import BUCKET
 
@@ -401,7 +401,7 @@ def test_a_loop_of_ones_own(options):
 
     async def read_once():
         found = await store.get(".zattrs")
-        for system in _s3._file_systems[asyncio.get_running_loop()].values():
+        for system in signed._file_systems[asyncio.get_running_loop()].values():
             await system.s3.close()  # else aiohttp complains later
         return found.to_bytes()
 

@@ -21,13 +21,13 @@ from data_helpers import (
     ChunkError,
     EndpointUnreachableError,
     MalformedMetadataError,
-    _transport,
     open_multiscale,
     request_meter,
     store,
     stored_array,
 )
-from data_helpers._transport import CONCURRENCY
+from data_helpers._store import transport
+from data_helpers._store.transport import CONCURRENCY
 from data_helpers.store import ATTEMPTS, RetryingStore
 from data_helpers.stored_array import blosc_problem
 
@@ -209,7 +209,7 @@ def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch, asked):
 
     write_v2(tmp_path / "a.zarr", [noise(20, 20)], {"version": "0.3", "axes": ["y", "x"]})
     array = open_multiscale(tmp_path / "a.zarr").stored[0]
-    monkeypatch.setattr(_transport.Path, "read_bytes", refuse)
+    monkeypatch.setattr(transport.Path, "read_bytes", refuse)
     asked.clear()
     with pytest.raises(AccessDeniedError) as caught:
         array[0, 0]

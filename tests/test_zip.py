@@ -19,11 +19,11 @@ from data_helpers import (
     MalformedMetadataError,
     NotOmeZarrError,
     OmeZarrError,
-    _zip,
     open_multiscale,
     request_meter,
     viewer_links,
 )
+from data_helpers._store import zipped
 from data_helpers.cache import DiskCache
 
 LEVELS = halve(noise(2, 40, 44, seed=3), 1)
@@ -57,7 +57,7 @@ def archive(plain, tmp_path):
 @pytest.fixture(params=["file", "http", "http without ranges", "http, no suffix ranges"])
 def reach(request, tmp_path, monkeypatch, quick):
     """Open a file of `tmp_path` in one of several ways, asking for a small part at a time."""
-    monkeypatch.setattr(_zip, "TAIL_BYTES", 700)
+    monkeypatch.setattr(zipped, "TAIL_BYTES", 700)
     if request.param == "file":
         yield lambda name: open_multiscale(tmp_path / name)
         return
@@ -65,7 +65,7 @@ def reach(request, tmp_path, monkeypatch, quick):
         server.ranges = request.param != "http without ranges"
         if "suffix" in request.param:
             server.ranges = False
-            monkeypatch.setattr(_zip, "WHOLE_BYTES", 2000)
+            monkeypatch.setattr(zipped, "WHOLE_BYTES", 2000)
             server.fault("*", from_a_start, forever=True)
         yield lambda name: open_multiscale(f"{server.endpoint}/{name}")
 
@@ -164,8 +164,8 @@ def test_a_part_of_a_large_shard_is_a_part_of_the_archive(tmp_path, monkeypatch)
         str(folder / "0"), shape=pixels.shape, dtype="u2", chunks=(8, 64), shards=(64, 512)
     )
     array[:] = pixels
-    monkeypatch.setattr(_zip, "SMALL_BYTES", 100)
-    monkeypatch.setattr(_zip, "TAIL_BYTES", 600)
+    monkeypatch.setattr(zipped, "SMALL_BYTES", 100)
+    monkeypatch.setattr(zipped, "TAIL_BYTES", 600)
     zip_folder(folder, tmp_path / "img.ozx", zip64=True)
     with MisbehavingServer(tmp_path) as server:
         image = open_multiscale(f"{server.endpoint}/img.ozx")
@@ -303,7 +303,7 @@ def test_an_archive_of_any_name_on_this_computer(archive):
 
 
 def test_an_archive_that_changes_is_noticed(archive, tmp_path, monkeypatch):
-    monkeypatch.setattr(_zip, "TAIL_BYTES", 700)
+    monkeypatch.setattr(zipped, "TAIL_BYTES", 700)
     image = open_multiscale(archive)
     folder = write_image(tmp_path / "new.zarr", [level[:, ::-1] for level in LEVELS])
     zip_folder(folder, archive, inside="x" * 50 + "/")
@@ -358,10 +358,10 @@ def test_a_server_that_ignores_ranges_does_not_send_a_large_archive(
     large, served, monkeypatch, tmp_path
 ):
     served.ranges = False
-    monkeypatch.setattr(_zip, "WHOLE_BYTES", 10_000)
+    monkeypatch.setattr(zipped, "WHOLE_BYTES", 10_000)
     with pytest.raises(EndpointUnreachableError, match=r"ignores Range .*Download the archive"):
         open_multiscale(f"{served.endpoint}/large.ozx")
-    monkeypatch.setattr(_zip, "WHOLE_BYTES", 10_000_000)
+    monkeypatch.setattr(zipped, "WHOLE_BYTES", 10_000_000)
     served.asked.clear()
     image = open_multiscale(f"{served.endpoint}/large.ozx")
     np.testing.assert_array_equal(image.stored[0][:], large)

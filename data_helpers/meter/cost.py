@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .._formatting import format_bytes
-from .._requests import NOT_FOUND, Request
+from .._store.requests import NOT_FOUND, Request
 from .spool import Spool
 from .timeline import in_flight
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .._requests import observers
+from .._store.requests import observers
 from .cost import Cost
 from .spool import new_folder, read_spool
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 
-from .._requests import ANSWERED, Request
+from .._store.requests import ANSWERED, Request
 from .timeline import free_rows, in_flight
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from .._requests import Request, observers
+from .._store.requests import Request, observers
 
 
 class Spool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from .._requests import Request
+from .._store.requests import Request
 
 
 def in_flight(log: Iterable[Request], end: float) -> tuple[list[float], list[int]]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .._facts import MISSING
-from .._pixels import FURTHEST, some_width, usable
-from .._pixels import value_range as range_of
-from .._planes import RGB, is_color_picture
+from .._display.facts import MISSING
+from .._display.pixels import FURTHEST, some_width, usable
+from .._display.pixels import value_range as range_of
+from .._display.planes import RGB, is_color_picture
 from ..multiscale import Multiscale
 from .tiles import color_of
 

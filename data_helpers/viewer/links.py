@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from .._access import archive_in
+from .._store.access import archive_in
 from ..errors import ImageNotFoundError, NotOmeZarrError
 from ..multiscale import Multiscale
 from ..sources import BUCKET, IMAGES, PUBLIC_ENDPOINTS

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from .._display.pixels import usable
 from .._pixel_size import micrometers
-from .._pixels import usable
 from ..metadata import Channel
 from ..multiscale import Multiscale
 

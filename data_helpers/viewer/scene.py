@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._display.pixels import drawable, whole_labels, without_value
+from .._display.planes import size_yx, yx
 from .._pixel_size import finest_pixel
-from .._pixels import drawable, whole_labels, without_value
-from .._planes import size_yx, yx
 from ..errors import OmeZarrError
 from ..multiscale import Multiscale
 from ..stored_array import StoredArray

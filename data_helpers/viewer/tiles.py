@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .._pixels import MISSING_COLOR, brightness, drawable, without_value
-from .._pixels import outlines as outlines
+from .._display.pixels import MISSING_COLOR, brightness, drawable, without_value
+from .._display.pixels import outlines as outlines
 from ..errors import ChunkError, TooLargeError
 from ..stored_array import StoredArray
 

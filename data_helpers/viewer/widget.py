@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
+from .._display.pixels import EXACT
+from .._display.planes import scale_yx
 from .._formatting import one_line
 from .._pixel_size import finest_pixel
-from .._pixels import EXACT
-from .._planes import scale_yx
 from ..errors import OmeZarrError
 from ..multiscale import Multiscale
 from .bands import notes_on

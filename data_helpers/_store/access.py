@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from . import _transport
-from ._requests import Request
-from ._secrets import HiddenOptions
-from ._transport import Access, Answer, DirectAccess, recording
-from ._zip import SUFFIXES, ArchiveAccess
-from .addresses import split_secret
-from .errors import NotOmeZarrError, OmeZarrError
+from ..addresses import split_secret
+from ..errors import NotOmeZarrError, OmeZarrError
+from . import transport
+from .requests import Request
+from .secrets import HiddenOptions
+from .transport import Access, Answer, DirectAccess, recording
+from .zipped import SUFFIXES, ArchiveAccess
 
 S3_NAMES = {"key", "secret", "token", "profile", "username", "password", "anon", "endpoint_url"}
 """Options that only s3fs knows."""
@@ -52,9 +52,9 @@ class HttpAccess:
         request: Request,
         limit: int | None = None,
     ) -> Answer:
-        """Send one request; as `_transport.fetch`."""
+        """Send one request; as `transport.fetch`."""
         try:
-            return await _transport.fetch(path, start, end, request, limit, self.options)
+            return await transport.fetch(path, start, end, request, limit, self.options)
         except TypeError:
             pass
         raise OmeZarrError(
@@ -65,7 +65,7 @@ class HttpAccess:
 
     async def has_etag(self, path: str, etag: str) -> bool:
         """Whether the endpoint still calls an object so."""
-        return await _transport.has_etag(path, etag, options=self.options)
+        return await transport.has_etag(path, etag, options=self.options)
 
     def lasting_name(self, address: str) -> str:
         """What a cache names an image after: others may see something else at this address."""
@@ -110,7 +110,7 @@ def archive_in(address: str) -> str:
 
 def _direct(address: str, options: Mapping[str, Any] | None) -> DirectAccess | None:
     if address.startswith("s3://"):
-        from ._s3 import SignedAccess  # needed for private buckets only
+        from .s3 import SignedAccess  # needed for private buckets only
 
         return SignedAccess(options or {})
     if not options or "://" not in address:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import NotDrawableError, OutsideImageError
-from .multiscale import Multiscale
+from ..errors import NotDrawableError, OutsideImageError
+from ..multiscale import Multiscale
 
 RGB = ("FF0000", "00FF00", "0000FF")
 """Colours of the first three channels of a colour picture."""

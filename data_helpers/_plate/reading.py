@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from ._plate_metadata import Well, WellImage, read_well
-from .errors import AccessDeniedError
-from .metadata import ImageMetadata, malformed, ome_attributes, read_image
-from .multiscale import Multiscale
-from .store import RetryingStore
+from ..errors import AccessDeniedError
+from ..metadata import ImageMetadata, malformed, ome_attributes, read_image
+from ..multiscale import Multiscale
+from ..store import RetryingStore
+from .metadata import Well, WellImage, read_well
 
 GROUP = {2: ".zattrs", 3: "zarr.json"}
 ARRAY = {2: ".zarray", 3: "zarr.json"}

@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ._transport import is_metadata
+from .transport import is_metadata
 
 HEADER = struct.Struct("<4s22xHH")
 """What stands before an entry: a mark, and the lengths of a name and of extras that follow."""

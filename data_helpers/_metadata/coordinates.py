@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._formatting import as_written
-from ._hints import as_number
+from .._formatting import as_written
+from .hints import as_number
 
 Scale = tuple[float, ...]
 

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from dask.utils import SerializableLock
 
-from ._plate_metadata import FieldChoice, PlateMetadata, Well, first_few
-from ._plate_reading import level_path, open_images, read_wells
-from .errors import ImageNotFoundError, OmeZarrError, OmeZarrWarning
-from .metadata import AXES_BEFORE_0_3
-from .multiscale import Multiscale
-from .store import RetryingStore
-from .stored_array import StoredArray, read_together
+from ..errors import ImageNotFoundError, OmeZarrError, OmeZarrWarning
+from ..metadata import AXES_BEFORE_0_3
+from ..multiscale import Multiscale
+from ..store import RetryingStore
+from ..stored_array import StoredArray, read_together
+from .metadata import FieldChoice, PlateMetadata, Well, first_few
+from .reading import level_path, open_images, read_wells
 
 Position = tuple[int, ...]
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._formatting import as_written
+from .._formatting import as_written
 
 WHITE = "FFFFFF"
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ._formatting import format_length, format_shape, format_value
-from ._pixel_size import pixel_size
-from ._pixels import Window, value_range, without_value
-from ._planes import scale_yx, size_yx
-from .metadata import Channel
-from .multiscale import Multiscale
+from .._formatting import format_length, format_shape, format_value
+from .._pixel_size import pixel_size
+from ..metadata import Channel
+from ..multiscale import Multiscale
+from .pixels import Window, value_range, without_value
+from .planes import scale_yx, size_yx
 
 MISSING = "pixels without a value (NaN or infinite) are blue"
 """What a reader must know of blue pixels."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ._formatting import as_written
+from .._formatting import as_written
 
 MOST_AXES = 5
 MOST_SPACE_AXES = 3

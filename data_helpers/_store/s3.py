@@ -19,9 +19,10 @@ from weakref import WeakKeyDictionary
 import aiohttp
 from fsspec.utils import tokenize
 
-from ._requests import Request, recorder
-from ._secrets import HiddenOptions
-from ._transport import (
+from ..errors import CredentialsError, EndpointUnreachableError, NotOmeZarrError, OmeZarrError
+from .requests import Request, recorder
+from .secrets import HiddenOptions
+from .transport import (
     CONCURRENCY,
     CONNECT_SECONDS,
     READ_SECONDS,
@@ -33,7 +34,6 @@ from ._transport import (
     recording,
     whole_size,
 )
-from .errors import CredentialsError, EndpointUnreachableError, NotOmeZarrError, OmeZarrError
 
 Result = TypeVar("Result")
 
@@ -105,7 +105,7 @@ class SignedAccess:
         request: Request,
         limit: int | None = None,
     ) -> Answer:
-        """Send one request; as `_transport.fetch`."""
+        """Send one request; as `transport.fetch`."""
         return await self._explained(path, self._get(path, start, end, request, limit))
 
     async def _get(

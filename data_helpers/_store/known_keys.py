@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ._transport import Answer
-from .errors import OmeZarrError, OmeZarrWarning
+from ..errors import OmeZarrError, OmeZarrWarning
+from .transport import Answer
 
 Found = Answer | OmeZarrError | None
 """What became of a key: it is there, it was refused, or there is no such key."""

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import MalformedMetadataError, OmeZarrWarning
-from .metadata import malformed, ome_attributes
+from ..errors import MalformedMetadataError, OmeZarrWarning
+from ..metadata import malformed, ome_attributes
 
 SHOWN = 3
 """Wells or fields that a sentence names, before it says how many more there are."""

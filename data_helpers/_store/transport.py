@@ -17,8 +17,8 @@ import aiohttp
 import fsspec
 from fsspec.asyn import AsyncFileSystem
 
-from ._requests import Request, recorder
-from .addresses import is_remote, split_secret
+from ..addresses import is_remote, split_secret
+from .requests import Request, recorder
 
 CONCURRENCY = 64
 """Requests that a process has in flight at most, however many threads read; the rest wait."""

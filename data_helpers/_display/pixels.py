@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from .errors import NotDrawableError
+from ..errors import NotDrawableError
 
 MISSING_COLOR = (0.2, 0.4, 0.8)
 """A mid-blue for pixels without a value: no grey, and told apart by colour-blind readers."""

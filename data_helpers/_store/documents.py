@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from ._answers import parse_json
-from ._transport import Answer
-from .addresses import join
-from .errors import OmeZarrError
+from ..addresses import join
+from ..errors import OmeZarrError
+from .answers import parse_json
+from .transport import Answer
 
 OTHERS_SECONDS = 1.0
 """How long other documents are waited for once there is a good one."""

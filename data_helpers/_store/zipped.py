@@ -16,18 +16,18 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 
-from . import _transport
-from ._formatting import format_bytes
-from ._transport import Answer, DirectAccess, RangeIgnoredError, is_metadata, recording
-from ._zip_entries import HEADER, METHODS, Contents, Entry, understand, unpack
-from .addresses import is_remote, split_secret
-from .errors import (
+from .._formatting import format_bytes
+from ..addresses import is_remote, split_secret
+from ..errors import (
     ChunkError,
     EndpointUnreachableError,
     MalformedMetadataError,
     NotOmeZarrError,
     OmeZarrError,
 )
+from . import transport
+from .transport import Answer, DirectAccess, RangeIgnoredError, is_metadata, recording
+from .zip_entries import HEADER, METHODS, Contents, Entry, understand, unpack
 
 SUFFIXES = (".ozx", ".zip")
 
@@ -83,7 +83,7 @@ class ArchiveAccess:
     async def has_etag(self, path: str, etag: str) -> bool:
         """Whether the archive is still the same version."""
         where = path if self.is_folder else self._sent
-        return await _transport.has_etag(where, etag, self.inner)
+        return await transport.has_etag(where, etag, self.inner)
 
     async def read(self, path: str, start: int | None, end: int | None, retry: bool) -> Answer:
         """Read an entry, or a part of it, and tell the observers if that takes a request."""
@@ -93,10 +93,10 @@ class ArchiveAccess:
             contents = None
         if contents is None:
             self.is_folder = True
-            return await _transport.read(path, start, end, retry, self.inner)
+            return await transport.read(path, start, end, retry, self.inner)
         key = contents.name_of(self.key_of(path))
         if key not in contents.entries:
-            if contents.images and key in _transport.METADATA_NAMES:
+            if contents.images and key in transport.METADATA_NAMES:
                 raise self._several(contents.images)
             raise FileNotFoundError(path)
         entry = contents.entries[key]
@@ -237,7 +237,7 @@ class ArchiveAccess:
         )
 
     async def _send(self, start: int | None, end: int | None, request: Any) -> Answer:
-        send = self.inner.fetch if self.inner else _transport.fetch
+        send = self.inner.fetch if self.inner else transport.fetch
         return await send(self._sent, start, end, request, WHOLE_BYTES)
 
     # What can be wrong

@@ -9,10 +9,9 @@ from urllib.parse import unquote
 import aiohttp
 from zarr.abc.store import ByteRequest
 
-from ._formatting import one_line
-from ._transport import Answer, is_metadata
-from .addresses import join
-from .errors import (
+from .._formatting import one_line
+from ..addresses import join
+from ..errors import (
     AccessDeniedError,
     ChunkError,
     EndpointUnreachableError,
@@ -20,6 +19,7 @@ from .errors import (
     MirrorError,
     OmeZarrError,
 )
+from .transport import Answer, is_metadata
 
 RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 
