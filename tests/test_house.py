@@ -78,7 +78,7 @@ def problems(sources):
         for target in sorted(targets):
             if wing(target) and not wing(name):
                 found.append(f"{name} is on the reading path and imports the wing {target}")
-            elif wing(target) != wing(name) and "." in target:
+            elif wing(target) and wing(target) != wing(name) and "." in target:
                 found.append(f"{name} goes past the door of the wing {wing(target)}: {target}")
     try:
         list(TopologicalSorter(every).static_order())

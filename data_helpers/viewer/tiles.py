@@ -205,9 +205,9 @@ def _done(pixels: np.ndarray) -> Future[np.ndarray]:
 
 
 def _read_pieces(array: StoredArray, pieces: list[Piece]) -> list[np.ndarray]:
-    """Read chunks; copies, so that keeping one does not keep what was read with it."""
+    """Read chunks, or single planes of them."""
     if all(plane is None for _, plane in pieces):
-        return [chunk.copy() for chunk in array.read_chunks([where for where, _ in pieces])]
+        return array.read_chunks([where for where, _ in pieces])
     return [array[_selection(array, piece)] for piece in pieces]
 
 
