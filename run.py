@@ -252,7 +252,8 @@ def test_steps(python: Path) -> list:
         ("site", [str(python), "tools/build_site.py"], {}),
         ("notebooks", [*pytest, *nbval], {"OME_ZARR_SOURCE": "offline"}),
         ("speed", [*call, "pytest", "-m", "speed"], {}),  # alone: a busy computer is no measure
-        ("unit tests", [*pytest, "-m", units, "--cov", "--cov-report=term"], {}),
+        # Many of these wait, for processes and time-outs, so a third one finds room on two cores.
+        ("unit tests", [*pytest, "-n", "3", "-m", units, "--cov", "--cov-report=term"], {}),
         ("browser", [*browser, "tests/browser"], {"OME_ZARR_SOURCE": "offline"}),
     ]
 
