@@ -13,14 +13,14 @@ from ..errors import NotOmeZarrError, OmeZarrError
 from . import transport
 from .requests import Request
 from .secrets import HiddenOptions
-from .transport import Access, Answer, DirectAccess, recording
+from .transport import Access, Answer, DirectAccess
 from .zipped import SUFFIXES, ArchiveAccess
 
 S3_NAMES = {"key", "secret", "token", "profile", "username", "password", "anon", "endpoint_url"}
 """Options that only s3fs knows."""
 
 
-class HttpAccess:
+class HttpAccess(DirectAccess):
     """Read https addresses with more than a plain request has, such as a header.
 
     Parameters
@@ -36,13 +36,6 @@ class HttpAccess:
 
     def __repr__(self) -> str:
         return f"HttpAccess({self.options!r})"
-
-    async def read(self, path: str, start: int | None, end: int | None, retry: bool) -> Answer:
-        """Read an object, or a part of it, and tell the observers about it."""
-        with recording(path, start, end, retry) as request:
-            answer = await self.fetch(path, start, end, request)
-            request.bytes = len(answer.data)
-            return answer
 
     async def fetch(
         self,

@@ -28,10 +28,10 @@ from .transport import (
     READ_SECONDS,
     TOTAL_SECONDS,
     Answer,
+    DirectAccess,
     RangeIgnoredError,
     place,
     range_header,
-    recording,
     whole_size,
 )
 
@@ -70,7 +70,7 @@ _OTHER_REGION = {
 _file_systems: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Any]] = WeakKeyDictionary()
 
 
-class SignedAccess:
+class SignedAccess(DirectAccess):
     """Read ``s3://bucket/key`` by signed requests.
 
     Parameters
@@ -89,13 +89,6 @@ class SignedAccess:
 
     def __repr__(self) -> str:
         return f"SignedAccess({self.options!r})"
-
-    async def read(self, path: str, start: int | None, end: int | None, retry: bool) -> Answer:
-        """Read an object, or a part of it, and tell the observers about it."""
-        with recording(path, start, end, retry) as request:
-            answer = await self.fetch(path, start, end, request)
-            request.bytes = len(answer.data)
-            return answer
 
     async def fetch(
         self,

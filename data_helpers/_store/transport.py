@@ -65,6 +65,13 @@ class Access(Protocol):
 class DirectAccess(Access, Protocol):
     """Access by requests of its own, through which an archive can be read, too."""
 
+    async def read(self, path: str, start: int | None, end: int | None, retry: bool) -> Answer:
+        """Read an object, or a part of it, and tell the observers about it."""
+        with recording(path, start, end, retry) as request:
+            answer = await self.fetch(path, start, end, request)
+            request.bytes = len(answer.data)
+            return answer
+
     async def fetch(
         self,
         path: str,
