@@ -5,6 +5,7 @@ Its page in a real browser is tested in tests/browser/test_viewer.py.
 
 import io
 import json
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -712,6 +713,14 @@ def test_labels_that_do_not_exist(tmp_path):
         dh.view(opened, labels=True)
     with pytest.raises(TypeError, match="open_multiscale"):
         dh.view("image.zarr")
+
+
+def test_an_image_written_anew_is_seen_anew(tmp_path):
+    look = Look(t=0, z=0, channels=((0, 0, 255),), exact=True)
+    for value in (40, 200):
+        shutil.rmtree(tmp_path / "image", ignore_errors=True)
+        opened = image(tmp_path / "image", [np.full((50, 60), value, np.uint8)])
+        assert (seen(dh.view(opened)._scene.tile(0, 0, 0, look)) == value).all()
 
 
 # --- requests -----------------------------------------------------------------------------------

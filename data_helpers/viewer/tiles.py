@@ -115,7 +115,7 @@ class ChunkCache:
         """Those pieces that are kept or are on their way."""
         found = {}
         for piece in pieces:
-            key = (array.address, piece)
+            key = (array, piece)  # of the opened array: opened anew, it is read anew
             if key in self._kept:
                 self._kept.move_to_end(key)
                 found[piece] = _done(self._kept[key])
@@ -130,7 +130,7 @@ class ChunkCache:
         with self._lock:
             found = self._find(array, pieces)
             missing = [piece for piece in dict.fromkeys(pieces) if piece not in found]
-            reading = Reading([(array.address, piece) for piece in missing])
+            reading = Reading([(array, piece) for piece in missing])
             for key, future in reading.futures.items():
                 self._coming[key], found[key[1]] = reading, future
         if missing:
