@@ -195,7 +195,7 @@ def _text_of(pasted: object) -> str:
     if isinstance(pasted, os.PathLike):
         return str(pasted)
     text = str(pasted).strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":  # "copy as path" adds quotes
+    if len(text) > 1 and text[0] + text[-1] in ('""', "''", "<>"):  # of "copy as path", of e-mails
         text = text[1:-1].strip()
     if not text:
         raise NotOmeZarrError(f"The address is empty: {GIVE}.")

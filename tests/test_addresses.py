@@ -201,6 +201,7 @@ def test_spellings_of_one_address(served, tmp_path, monkeypatch):
         web.upper().replace("/PUB/I.ZARR", "/pub/i.zarr/") + "//",
         "S3://pub/i.zarr/",
         f'"{web}"',
+        f"<{web}>",
         f"  {folder}/ ",
         folder.as_uri(),
         folder.as_uri().replace("file:", "FILE:"),
