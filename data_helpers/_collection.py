@@ -9,7 +9,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
-from .metadata import ome_attributes
+from .metadata import GROUP_DOCUMENT, ome_attributes
 from .store import RetryingStore
 
 LOOKED_AT = 5
@@ -30,7 +30,7 @@ def images_of(store: RetryingStore, zarr_format: int) -> dict[str, str]:
     Reads the list of images and their names, where they are kept, and the metadata of the first
     `LOOKED_AT` images, all at once. Where there is no list, only these are known.
     """
-    document = "zarr.json" if zarr_format == 3 else ".zattrs"
+    document = GROUP_DOCUMENT[zarr_format]
     first = [str(number) for number in range(LOOKED_AT)]
     listing = f"OME/{document}"
     documents, _ = store.read_either([listing, *(f"{path}/{document}" for path in first)])

@@ -41,7 +41,17 @@ Key = tuple[Any, ...]
 
 
 class ChunkedArray(Protocol):
-    """What a lazy level needs of the stored array that it reads from."""
+    """What a lazy level needs of the stored array that it reads from.
+
+    Attributes
+    ----------
+    shape, chunks : tuple of int
+        Pixels along each axis of the array, and of one chunk.
+    dtype : numpy.dtype
+        As stored.
+    address : str
+        Where the array is kept.
+    """
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
@@ -49,15 +59,49 @@ class ChunkedArray(Protocol):
     ndim: int
     address: str
 
+    def read_into(self, places: Sequence[np.ndarray], chunks: Sequence[Position]) -> None:
+        """Read several chunks at once, each into an array of its shape.
+
+        Parameters
+        ----------
+        places : sequence of numpy.ndarray
+            Where to put the pixels of each chunk.
+        chunks : sequence of tuple of int
+            As for `read_chunks`, which names the errors, too.
+        """
+
+    def read_chunks(self, chunks: Sequence[Position]) -> list[np.ndarray]:
+        """Read several chunks at once, up to `CONCURRENCY` of them at a time.
+
+        Parameters
+        ----------
+        chunks : sequence of tuple of int
+            Positions in the grid of chunks, such as ``(265, 1, 494, 0, 0)``.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            Their pixels, in the same order; those at the far edges may be smaller than the rest.
+
+        Raises
+        ------
+        OmeZarrError
+            A chunk cannot be read; the message names it.
+        """
+        places = [np.empty(self.shape_of(chunk), self.dtype) for chunk in chunks]
+        self.read_into(places, chunks)
+        return places
+
     @property
     def grid(self) -> tuple[int, ...]:
         """Number of chunks along each axis."""
+        return tuple(-(-size // c) for size, c in zip(self.shape, self.chunks, strict=True))
 
-    def read_chunks(self, chunks: Sequence[Position]) -> list[np.ndarray]:
-        """Read several chunks at once, in the given order."""
-
-    def read_into(self, places: Sequence[np.ndarray], chunks: Sequence[Position]) -> None:
-        """Read several chunks at once, each into an array that is there already."""
+    def shape_of(self, chunk: Position) -> tuple[int, ...]:
+        """Pixels of a chunk; at the far edges it may be smaller than the rest."""
+        return tuple(
+            min(c, size - n * c) for n, c, size in zip(chunk, self.chunks, self.shape, strict=True)
+        )
 
 
 class LazyLevel(da.Array):

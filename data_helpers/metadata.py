@@ -25,6 +25,10 @@ from .errors import MalformedMetadataError, NotOmeZarrError
 VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6")
 """OME-Zarr versions that are understood, and what builds on them, such as "0.6.dev1"."""
 
+GROUP_DOCUMENT = {2: ".zattrs", 3: "zarr.json"}
+ARRAY_DOCUMENT = {2: ".zarray", 3: "zarr.json"}
+"""For each Zarr format the document of an image (or a plate, a well, ...), and that of a level."""
+
 AXES_BEFORE_0_3 = ("t", "c", "z", "y", "x")
 """What the axes of an array are where the metadata name none; the last ones, if it has fewer."""
 
@@ -73,6 +77,10 @@ class ImageMetadata:
     ndim: int | None = None
     roles: tuple[str, ...] | None = None
     left_out: tuple[str, ...] = ()
+
+    def roles_of(self, ndim: int) -> tuple[str, ...]:
+        """What each axis of an array is for; before version 0.3 that follows from their number."""
+        return self.roles or AXES_BEFORE_0_3[-ndim:]
 
 
 def read_image(attributes: dict[str, Any], zarr_format: int, where: str) -> ImageMetadata:

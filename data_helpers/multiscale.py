@@ -14,7 +14,8 @@ from ._warning import warn
 from .addresses import last_part
 from .errors import AccessDeniedError, LevelNotFoundError, NoLabelsError
 from .metadata import (
-    AXES_BEFORE_0_3,
+    ARRAY_DOCUMENT,
+    GROUP_DOCUMENT,
     Channel,
     ImageMetadata,
     describe_array_label,
@@ -27,9 +28,6 @@ from .metadata import (
 from .sources import IMAGES
 from .store import RetryingStore
 from .stored_array import StoredArray, open_array
-
-DOCUMENTS = {2: (".zattrs", ".zarray"), 3: ("zarr.json",)}
-"""For each Zarr format the document of an image and that of an array."""
 
 
 class Multiscale:
@@ -98,7 +96,7 @@ class Multiscale:
     def stored(self) -> list[StoredArray]:
         """The levels as stored, finest first; **indexing one of them reads pixels**."""
         arrays = self._open(self.paths)
-        roles = self.metadata.roles or AXES_BEFORE_0_3[-arrays[0].ndim :]
+        roles = self.metadata.roles_of(arrays[0].ndim)
         if problem := growth(self.paths, [array.shape for array in arrays], roles):
             raise malformed(self.url, problem)
         return arrays
@@ -169,7 +167,7 @@ class Multiscale:
     @property
     def axes(self) -> tuple[str, ...]:
         """Names of the axes in storage order, such as ``("t", "c", "z", "y", "x")``."""
-        return self.metadata.axes or AXES_BEFORE_0_3[-self.stored[0].ndim :]
+        return self.metadata.axes or self.metadata.roles_of(self.stored[0].ndim)
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -178,7 +176,7 @@ class Multiscale:
         An axis is known by its type first and by its name second. One that is none of these five
         has its own name here. "y" and "x" are always among them, in whichever order.
         """
-        return self.metadata.roles or AXES_BEFORE_0_3[-self.stored[0].ndim :]
+        return self.metadata.roles or self.metadata.roles_of(self.stored[0].ndim)
 
     @property
     def units(self) -> tuple[str | None, ...]:
@@ -248,7 +246,7 @@ class Multiscale:
         """
         own = self.metadata.zarr_format
         for zarr_format in (own, 5 - own):
-            key = f"labels/{DOCUMENTS[zarr_format][0]}"
+            key = f"labels/{GROUP_DOCUMENT[zarr_format]}"
             documents, _ = self._store.read_json([key], optional=True)
             if key in documents:
                 listed = label_names(documents[key], self.url)
@@ -311,13 +309,13 @@ class Multiscale:
             return None
         store = self._store.below(f"labels/{name}")
         for number in (zarr_format, 5 - zarr_format):
-            keys = DOCUMENTS[number]
-            documents, _ = store.read_json(keys, optional=True)
-            attributes = ome_attributes(documents.get(keys[0], {}))
+            group, array = GROUP_DOCUMENT[number], ARRAY_DOCUMENT[number]
+            documents, _ = store.read_json(dict.fromkeys((group, array)), optional=True)
+            attributes = ome_attributes(documents.get(group, {}))
             if "multiscales" in attributes:
                 return Multiscale(store, read_image(attributes, number, store.url), parent=self)
-            if "shape" in documents.get(keys[-1], {}):
-                return self._single_array_label(store, name, number, documents[keys[-1]])
+            if "shape" in documents.get(array, {}):
+                return self._single_array_label(store, name, number, documents[array])
         return None
 
     def _single_array_label(
@@ -326,7 +324,7 @@ class Multiscale:
         """A label image that is an array rather than a group of levels, as early stores have."""
         ours = (self.axes, self.units, self.roles)
         metadata = describe_array_label(document["shape"], zarr_format, name, *ours)
-        key = DOCUMENTS[zarr_format][-1]
+        key = ARRAY_DOCUMENT[zarr_format]
         label = Multiscale(store, metadata, parent=self, documents={key: document})
         label.stored  # noqa: B018  (opens the array now, so that an error shows here)
         return label
@@ -362,7 +360,7 @@ class Multiscale:
 
     def _open(self, paths: Sequence[str]) -> list[StoredArray]:
         """Open some levels; their metadata documents are fetched all at once."""
-        name = "zarr.json" if self.metadata.zarr_format == 3 else ".zarray"
+        name = ARRAY_DOCUMENT[self.metadata.zarr_format]
         keys = {path: f"{path}/{name}" if path else name for path in paths}
         unknown = [key for key in keys.values() if key not in self._documents]
         documents, denied = self._store.read_json(unknown)

@@ -23,7 +23,7 @@ from .errors import (
     NotOmeZarrError,
     OmeZarrError,
 )
-from .metadata import ome_attributes, read_image, what_else
+from .metadata import GROUP_DOCUMENT, ome_attributes, read_image, what_else
 from .multiscale import Multiscale
 from .sources import BUCKET, IMAGES, Source, lasting_address, resolve_source
 from .store import RetryingStore
@@ -103,8 +103,8 @@ def open_multiscale(
         multiscale.stored  # noqa: B018  (opens all levels now, so that an error shows here)
         return multiscale
 
-    chosen = Context(find_cache(cache), missing_as_empty, options=hidden(storage_options))
-    return open_cached(chosen, find_and_open_levels)
+    context = context_of(cache, missing_as_empty, storage_options)
+    return open_cached(context, find_and_open_levels)
 
 
 def find_multiscale(
@@ -122,8 +122,8 @@ def find_multiscale(
     be guessed: levels are mostly called "0", "1" and so on.
     """
     prefetch = (f"{level}/.zarray",) if str(level).isalnum() else ()
-    chosen = Context(find_cache(cache), missing_as_empty, options=hidden(storage_options))
-    return open_cached(chosen, lambda context: _find(image, source, context, prefetch))
+    context = context_of(cache, missing_as_empty, storage_options)
+    return open_cached(context, lambda context: _find(image, source, context, prefetch))
 
 
 class Context(NamedTuple):
@@ -157,14 +157,20 @@ class Context(NamedTuple):
         return self.cache.view(lasting_address(name) + mark, self.since)
 
 
-def hidden(options: Mapping[str, Any] | None) -> HiddenOptions | None:
-    """Options that are not shown by accident."""
-    if options is None or isinstance(options, Mapping):
-        return None if options is None else HiddenOptions(options)
-    raise OmeZarrError(
-        f"storage_options is a {type(options).__name__}; give a dict, such as "
-        "{'key': ..., 'secret': ...}, or {} to take the AWS_* variables."
-    )
+def context_of(
+    cache: str | Path | Cache | None,
+    missing_as_empty: bool,
+    storage_options: Mapping[str, Any] | None,
+) -> Context:
+    """How to read, as the arguments of `open_multiscale` and `open_plate` say."""
+    options = storage_options
+    if options is not None and not isinstance(options, Mapping):
+        raise OmeZarrError(
+            f"storage_options is a {type(options).__name__}; give a dict, such as "
+            "{'key': ..., 'secret': ...}, or {} to take the AWS_* variables."
+        )
+    secret = None if options is None else HiddenOptions(options)
+    return Context(find_cache(cache), missing_as_empty, options=secret)
 
 
 def open_cached(context: Context, opening: Callable[[Context], Opened]) -> Opened:
@@ -318,12 +324,11 @@ def _look(
     The keys in `prefetch` are asked for with them; it is no matter if they do not exist.
     """
     store = context.store(url)
-    keys = {3: "zarr.json", 2: ".zattrs"}
-    wanted = [keys[number] for number in formats]
+    wanted = [GROUP_DOCUMENT[number] for number in formats]
     documents, errors = store.read_either([*wanted, *prefetch], _is_good)
     known = {key: documents.pop(key) for key in prefetch if key in documents}
     for number in formats:
-        if _is_good(document := documents.get(keys[number], {})):
+        if _is_good(document := documents.get(GROUP_DOCUMENT[number], {})):
             return Looked(store, documents, ome_attributes(document), number, None, known)
     refused = [errors[key] for key in wanted if key in errors]
     others = [error for error in refused if error.status != 403]

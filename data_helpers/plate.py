@@ -15,7 +15,7 @@ from typing import Any
 
 import dask.array as da
 
-from ._caching import Cache, find_cache
+from ._caching import Cache
 from ._plate.metadata import (
     Acquisition,
     FieldChoice,
@@ -26,10 +26,11 @@ from ._plate.metadata import (
 )
 from ._plate.overview import plate_level
 from ._plate.reading import open_images, read_wells
+from .addresses import last_part
 from .errors import ImageNotFoundError, NotOmeZarrError
 from .lazy import lazy_level
 from .multiscale import Multiscale
-from .opening import Context, Looked, hidden, look_for_plate, open_cached
+from .opening import Looked, context_of, look_for_plate, open_cached
 from .sources import Source
 from .store import RetryingStore
 
@@ -63,8 +64,8 @@ def open_plate(
     AccessDeniedError, EndpointUnreachableError, MalformedMetadataError
         The metadata cannot be fetched or understood.
     """
-    chosen = Context(find_cache(cache), missing_as_empty, options=hidden(storage_options))
-    return open_cached(chosen, lambda context: _read(look_for_plate(address, source, context)))
+    context = context_of(cache, missing_as_empty, storage_options)
+    return open_cached(context, lambda context: _read(look_for_plate(address, source, context)))
 
 
 def _read(looked: Looked) -> Plate:
@@ -104,7 +105,7 @@ class Plate:
     @property
     def name(self) -> str:
         """Name from the metadata, or the last part of the address."""
-        return self.metadata.name or self.url.rsplit("/", 1)[-1]
+        return self.metadata.name or last_part(self.url)
 
     @property
     def synthetic(self) -> bool:

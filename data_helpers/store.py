@@ -189,11 +189,8 @@ class RetryingStore(Store):
         ChunkError
             A chunk could not be fetched whole in several attempts.
         """
-        answer = (
-            await self._fetch(key, byte_range)
-            if is_metadata(key)
-            else (await self._fetch_chunk(key, byte_range))
-        )
+        fetch = self._fetch if is_metadata(key) else self._fetch_chunk
+        answer = await fetch(key, byte_range)
         if answer is None:
             return None
         return (prototype or default_buffer_prototype()).buffer.from_bytes(answer.data)
@@ -222,20 +219,19 @@ class RetryingStore(Store):
         """Take a key from the cache, if there is one and it has the key; else ask for it."""
         if self.cache is None:
             return await self._ask(key, byte_range)
-        kept = await self.cache.find(encoded(key), byte_range)
+        name = encoded(key)
+        kept = await self.cache.find(name, byte_range)
         if kept:
             answer = None if kept.data is None else Answer(kept.data, kept.etag)
             if self.cache.trusts(kept):
                 return answer
             if answer and await transport.has_etag(self._path(key), kept.etag, self.access):
-                await self.cache.keep(
-                    encoded(key), byte_range, answer.etag, answer.data
-                )  # confirmed
+                await self.cache.keep(name, byte_range, answer.etag, answer.data)  # confirmed
                 return answer
         answer = await self._ask(key, byte_range)
         if worth_keeping(key, byte_range, answer):
             data, etag = answer[:2] if answer else (None, "")
-            changed = await self.cache.keep(encoded(key), byte_range, etag, data)
+            changed = await self.cache.keep(name, byte_range, etag, data)
             if changed and byte_range and not kept:  # the index of the shard may be the old one
                 raise ChunkError(
                     f"{key} of {self.url} has changed since parts of it were put into the cache; "

@@ -22,7 +22,7 @@ from ._formatting import one_line
 from ._interrupt import arriving, result, submit
 from ._store.transport import CONCURRENCY
 from .errors import ChunkError, MalformedMetadataError, OmeZarrError
-from .lazy import LazyLevel, Position, lazy_level
+from .lazy import ChunkedArray, LazyLevel, Position, lazy_level
 from .metadata import chunk_shape, outer_codec, tidy_array_document
 from .store import RetryingStore
 
@@ -34,7 +34,7 @@ CHUNKS_AT_WORK = 2 * CONCURRENCY
 at most, so that chunks being decoded do not hold back the next requests."""
 
 
-class StoredArray:
+class StoredArray(ChunkedArray):
     """One level as it is stored. **Indexing it reads**, and returns a NumPy array.
 
     ``stored[265, 1, 494]`` fetches just the chunks that hold this plane. It can be sent to other
@@ -67,11 +67,6 @@ class StoredArray:
     def nbytes(self) -> int:
         """Bytes of all pixels, uncompressed."""
         return math.prod(self.shape) * self.dtype.itemsize
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Number of chunks along each axis."""
-        return tuple(-(-size // c) for size, c in zip(self.shape, self.chunks, strict=True))
 
     @property
     def nchunks(self) -> int:
@@ -134,37 +129,13 @@ class StoredArray:
         """The level as a lazy Dask array, one block per chunk; reads nothing."""
         return lazy_level(self)
 
-    def read_chunks(self, chunks: Sequence[Position]) -> list[np.ndarray]:
-        """Read several chunks at once, up to `CONCURRENCY` of them at a time.
-
-        Parameters
-        ----------
-        chunks : sequence of tuple of int
-            Positions in the grid of chunks, such as ``(265, 1, 494, 0, 0)``.
-
-        Returns
-        -------
-        list of numpy.ndarray
-            Their pixels, in the same order; those at the far edges may be smaller than the rest.
+    def read_into(self, places: Sequence[np.ndarray], chunks: Sequence[Position]) -> None:
+        """Read several chunks at once, each into an array of its shape.
 
         Raises
         ------
         ChunkError, AccessDeniedError
             As for indexing.
-        """
-        places = [np.empty(self._shape_of(chunk), self.dtype) for chunk in chunks]
-        self.read_into(places, chunks)
-        return places
-
-    def read_into(self, places: Sequence[np.ndarray], chunks: Sequence[Position]) -> None:
-        """Read several chunks at once, each into an array of its shape.
-
-        Parameters
-        ----------
-        places : sequence of numpy.ndarray
-            Where to put the pixels of each chunk.
-        chunks : sequence of tuple of int
-            As for `read_chunks`, which names the errors, too.
         """
         try:
             with self._store.reading():
@@ -209,12 +180,6 @@ class StoredArray:
         """Key of the object at this position in the grid of chunks, or of shards."""
         name = self.zarr_array.metadata.encode_chunk_key(chunk)
         return f"{self.zarr_array.path}/{name}".lstrip("/")
-
-    def _shape_of(self, chunk: Position) -> tuple[int, ...]:
-        """Pixels of a chunk; at the far edges it may be smaller than the rest."""
-        return tuple(
-            min(c, size - n * c) for n, c, size in zip(chunk, self.chunks, self.shape, strict=True)
-        )
 
     async def _read_rows(self, chunks: Sequence[Position]) -> list[np.ndarray]:
         """Read chunks, those that lie in a row by one call of Zarr."""

@@ -366,6 +366,7 @@ def test_an_address_below_s3(tmp_path, served):
 def test_addresses_as_people_paste_them(tmp_path, served):
     folder = write_plate(tmp_path / "my plate #1 50%20", some_wells("A/01"))
     encoded = f"{served.endpoint}/my%20plate%20%231%2050%2520"
+    assert open_plate(encoded).name == open_plate(folder).name == "my plate #1 50%20"
     for address in (
         folder.as_uri(),
         f"{folder}/.zattrs",

@@ -8,12 +8,12 @@ asks a store.
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import MalformedMetadataError, OmeZarrWarning
+from .._warning import warn
+from ..errors import MalformedMetadataError
 from ..metadata import malformed, ome_attributes
 
 SHOWN = 3
@@ -291,12 +291,10 @@ def _place(
     ]
     if row is not None and column is not None:
         if any(number not in (None, at) for number, at in zip(numbers, (row, column), strict=True)):
-            warnings.warn(
+            warn(
                 f"Well {path} of {where} is said to be at row {numbers[0]!r} and column "
                 f"{numbers[1]!r} (counted from 0), but its name says {row} and {column}: the name "
-                "is taken.",
-                OmeZarrWarning,
-                stacklevel=2,
+                "is taken."
             )
         return row, column
     row, column = _index(numbers[0], rows), _index(numbers[1], columns)
@@ -322,11 +320,7 @@ def _read_acquisitions(plate: dict[str, Any], where: str) -> tuple[Acquisition, 
     known = []
     for each in listed if isinstance(listed, list) else [listed]:
         if not isinstance(each, dict) or not isinstance(each.get("id"), int):
-            warnings.warn(
-                f"An acquisition of {where} has no id and is left out: {each!r}.",
-                OmeZarrWarning,
-                stacklevel=2,
-            )
+            warn(f"An acquisition of {where} has no id and is left out: {each!r}.")
             continue
         fields = _count(each.get("maximumfieldcount"))
         known.append(Acquisition(each["id"], str(each.get("name") or ""), fields))

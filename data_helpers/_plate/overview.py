@@ -6,24 +6,22 @@ one tile in place of a chunk, so a slice of the plate reads only the wells that 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from dask.utils import SerializableLock
 
-from ..errors import ImageNotFoundError, OmeZarrError, OmeZarrWarning
-from ..metadata import AXES_BEFORE_0_3
+from .._warning import warn
+from ..errors import ImageNotFoundError, OmeZarrError
+from ..lazy import ChunkedArray, Position
 from ..multiscale import Multiscale
 from ..store import RetryingStore
 from ..stored_array import StoredArray, read_together
 from .metadata import FieldChoice, PlateMetadata, Well, first_few
 from .reading import level_path, open_images, read_wells
 
-Position = tuple[int, ...]
 
-
-class PlateLevel:
+class PlateLevel(ChunkedArray):
     """One level of one field of every well, as one array of tiles; reads nothing until asked.
 
     Parameters
@@ -63,7 +61,7 @@ class PlateLevel:
         array = image.stored_level(level)
         self._store, self._metadata, self._choose = store, metadata, choose
         self._first, self._level = first, level
-        self._roles = roles_of(image, array)
+        self._roles = image.metadata.roles_of(array.ndim)
         self._across = self._roles.index("y"), self._roles.index("x")
         self._wells = {(well.row, well.column): well for well in metadata.wells}
         self._opened: dict[Well, StoredArray | None] = {first: array}
@@ -80,33 +78,17 @@ class PlateLevel:
         self.chunks, self.shape = tuple(tile), tuple(shape)
         self.address = f"{store.url} level {level} {choose}"
 
-    @property
-    def grid(self) -> Position:
-        """Number of tiles along each axis."""
-        return tuple(-(-size // tile) for size, tile in zip(self.shape, self.chunks, strict=True))
-
     def __dask_tokenize__(self) -> tuple[str, ...]:
         return ("PlateLevel", self.address, str(self.shape), str(self.dtype))
 
-    def read_chunks(self, chunks: Sequence[Position]) -> list[np.ndarray]:
+    def read_into(self, places: Sequence[np.ndarray], chunks: Sequence[Position]) -> None:
         """Read several tiles at once: metadata of their wells in three round trips, then pixels.
-
-        Parameters
-        ----------
-        chunks : sequence of tuple of int
-            Positions in the grid of tiles.
 
         Raises
         ------
         OmeZarrError
             A well is there but cannot be read, or does not go with the first one.
         """
-        tiles = [np.empty(self._shape_of(chunk), self.dtype) for chunk in chunks]
-        self.read_into(tiles, chunks)
-        return tiles
-
-    def read_into(self, places: Sequence[np.ndarray], chunks: Sequence[Position]) -> None:
-        """Read several tiles at once, each into an array of its shape; else as `read_chunks`."""
         wells = [self._wells.get(self._place(chunk)) for chunk in chunks]
         arrays = self._open(dict.fromkeys(filter(None, wells)))
         parts, targets = [], []
@@ -124,13 +106,6 @@ class PlateLevel:
         """Row and column of a tile."""
         down, across = self._across
         return chunk[down], chunk[across]
-
-    def _shape_of(self, chunk: Position) -> tuple[int, ...]:
-        """Pixels of a tile; those at the far end of an axis may be smaller than the rest."""
-        return tuple(
-            min(tile, size - number * tile)
-            for number, tile, size in zip(chunk, self.chunks, self.shape, strict=True)
-        )
 
     def _selection(self, chunk: Position, shape: tuple[int, ...]) -> tuple[slice, ...]:
         """The pixels of a well's image that go into a tile; along y and x they start at 0."""
@@ -163,7 +138,7 @@ class PlateLevel:
     def _fitting(self, well: Well, image: Multiscale) -> StoredArray:
         """The level of an image, if it goes with that of the first one."""
         array = image.stored_level(self._level)
-        roles = roles_of(image, array)
+        roles = image.metadata.roles_of(array.ndim)
         if roles != self._roles:
             mine, first = ", ".join(roles), ", ".join(self._roles)
             raise self._clash(well, f"has the axes {mine}", first)
@@ -189,9 +164,7 @@ class PlateLevel:
         ):
             if wells:
                 names = first_few(sorted(well.name for well in wells))
-                warnings.warn(
-                    f"Wells of {self._store.url} {what}: {names}.", OmeZarrWarning, stacklevel=2
-                )
+                warn(f"Wells of {self._store.url} {what}: {names}.")
 
 
 def plate_level(
@@ -218,8 +191,3 @@ def plate_level(
         f"None of the {len(metadata.wells)} wells of {store.url} has an image for {choose}; "
         "plate.image(...) says which fields a well has."
     )
-
-
-def roles_of(image: Multiscale, array: StoredArray) -> tuple[str, ...]:
-    """What each axis is for; asks for no other level to find out."""
-    return image.roles if image.metadata.axes else AXES_BEFORE_0_3[-array.ndim :]

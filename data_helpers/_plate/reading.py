@@ -7,14 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import AccessDeniedError
-from ..metadata import ImageMetadata, malformed, ome_attributes, read_image
+from ..metadata import (
+    ARRAY_DOCUMENT,
+    GROUP_DOCUMENT,
+    ImageMetadata,
+    malformed,
+    ome_attributes,
+    read_image,
+)
 from ..multiscale import Multiscale
 from ..store import RetryingStore
 from .metadata import Well, WellImage, read_well
-
-GROUP = {2: ".zattrs", 3: "zarr.json"}
-ARRAY = {2: ".zarray", 3: "zarr.json"}
-"""The documents of a plate, a well or an image, and those of a level, by Zarr format."""
 
 
 def read_wells(
@@ -27,7 +30,7 @@ def read_wells(
     AccessDeniedError, EndpointUnreachableError, MalformedMetadataError
         The document of a well cannot be fetched or understood.
     """
-    keys = {well: f"{well.path}/{GROUP[zarr_format]}" for well in wells}
+    keys = {well: f"{well.path}/{GROUP_DOCUMENT[zarr_format]}" for well in wells}
     documents = _read(store, keys.values())
     return {
         well: read_well(documents[key], f"{store.url}/{well.path}")
@@ -48,7 +51,7 @@ def open_images(
     AccessDeniedError, EndpointUnreachableError, MalformedMetadataError, NotOmeZarrError
         The metadata of an image cannot be fetched or understood.
     """
-    keys = {path: f"{path}/{GROUP[zarr_format]}" for path in paths}
+    keys = {path: f"{path}/{GROUP_DOCUMENT[zarr_format]}" for path in paths}
     documents = _read(store, keys.values())
     found = {
         path: _read_image(documents[key], zarr_format, store.url, path)
@@ -56,7 +59,7 @@ def open_images(
         if key in documents
     }
     levels = {
-        path: f"{name}/{ARRAY[zarr_format]}"
+        path: f"{name}/{ARRAY_DOCUMENT[zarr_format]}"
         for path, metadata in found.items()
         if (name := level_path(metadata, level)) is not None
     }

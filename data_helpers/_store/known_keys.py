@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import OmeZarrError, OmeZarrWarning
+from .._warning import warn
+from ..errors import OmeZarrError
 from .transport import Answer
 
 Found = Answer | OmeZarrError | None
@@ -139,12 +139,10 @@ class KnownKeys:
             self._ends()
             raise
         if self._ends():
-            warnings.warn(
+            warn(
                 f"No chunk of {where} that was asked for exists (such as {self.sought}), so all "
                 "pixels read so far are the fill value. That is right for a part that was never "
-                "written; otherwise the upload is incomplete, or its chunks have other names.",
-                OmeZarrWarning,
-                stacklevel=4,
+                "written; otherwise the upload is incomplete, or its chunks have other names."
             )
 
     def _ends(self) -> bool:
