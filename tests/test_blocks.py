@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import zarr
 from skimage.measure import label, regionprops_table
-from support.images import axes, scales, write_v2
+from support.images import axes, noise, scales, write_v2
 from zarr.storage import FsspecStore
 
 from data_helpers import open_multiscale
@@ -178,6 +178,31 @@ def test_results_of_another_run_are_not_mixed(tmp_path, volume, change, what):
     with pytest.raises(OmeZarrError, match=f"another .*{what}") as refusal:
         BlockRun(tmp_path / "out", volume, **{**settings, **change})
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("names", ["yx", "yxc", "xyz", "czxy"])
+def test_other_axes_are_refused_in_one_sentence(tmp_path, names):
+    folder = write_v2(
+        tmp_path / "image", [noise(*(8,) * len(names))], {"version": "0.4", "axes": axes(names)}
+    )
+    with pytest.raises(OmeZarrError, match=f"has the axes {', '.join(names)}, but"):
+        BlockRun(tmp_path / "out", open_multiscale(folder), segment)
+    assert not (tmp_path / "out").exists()
+
+
+def test_axes_in_upper_case_are_the_same_axes(tmp_path, client):
+    folder = write_v2(
+        tmp_path / "image",
+        [noise(2, 8, 8, 8)],
+        {
+            "version": "0.4",
+            "axes": [{**axis, "name": axis["name"].upper()} for axis in axes("tzyx")],
+        },
+    )
+    run = BlockRun(
+        tmp_path / "out", open_multiscale(folder), segment, t=1, parameters={"threshold": 1}
+    )
+    assert run.shape == (8, 8, 8) and run.compute(client).empty
 
 
 def test_results_of_another_image_are_not_mixed(tmp_path, volume, pixels):

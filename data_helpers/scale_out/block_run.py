@@ -64,7 +64,8 @@ class BlockRun:
     Raises
     ------
     OmeZarrError
-        The store holds results of another image, function or set of parameters.
+        The image is no volume of axes (t, c,) z, y, x, or the store holds results of another image,
+        function or set of parameters.
     """
 
     results: str | Path | Store
@@ -78,6 +79,13 @@ class BlockRun:
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        roles = self.image.roles
+        if roles[-3:] != ("z", "y", "x") or not {"t", "c"} >= set(roles[:-3]):
+            raise OmeZarrError(
+                f"{self.image.title} has the axes {', '.join(self.image.axes)}, but a run in "
+                "blocks takes a volume whose last three axes are z, y and x, behind t and c at "
+                "most: write it in this order first."
+            )
         if isinstance(self.results, str | Path) and "://" not in str(self.results):
             folder = str(Path(self.results).expanduser().absolute())  # the same for each worker
             object.__setattr__(self, "results", folder)
@@ -129,7 +137,7 @@ class BlockRun:
     @property
     def _leading_index(self) -> tuple[int, ...]:
         """Index of the volume along the axes before z, as far as the image has them."""
-        return tuple({"t": self.t, "c": self.c}[axis] for axis in self.image.axes[:-3])
+        return tuple({"t": self.t, "c": self.c}[role] for role in self.image.roles[:-3])
 
     @property
     def shape(self) -> tuple[int, ...]:
