@@ -153,9 +153,8 @@ class RetryingStore(Store):
         says_layout : bool
             Whether its metadata say how chunks are named; if not, that is found out.
         """
-        url = self._secret.put_into(self.url)
-        store = RetryingStore(url, check, self.cache, self.missing_as_empty, self.access)
-        store._gzipped, store._known = gzipped, self._known
+        store = RetryingStore.__new__(RetryingStore)
+        store.__dict__.update(self.__dict__, check=check, _gzipped=gzipped, _layout=None)
         if not says_layout:
             store._layout = self._known.layouts.setdefault(path, KeyLayout(path))
         return store

@@ -385,13 +385,34 @@ def test_what_is_no_address_of_a_plate(address):
         open_plate(address)
 
 
-def test_a_zipped_plate(tmp_path, zarr_format):
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_zipped_plate(tmp_path, zarr_format, address, served, ranges):
     wells = some_wells(*WELLS)
     folder = write_plate(tmp_path / "p", wells, zarr_format)
     shutil.make_archive(str(folder), "zip", folder)
-    plate = open_plate(f"{folder}.zip")
+    served.ranges = ranges
+    plate = open_plate(address(tmp_path / "p.zip"))
     np.testing.assert_array_equal(plate.overview(), expected(wells))
     np.testing.assert_array_equal(plate.image("B", 3).stored[0][:], wells["B/03"][0])
+
+
+def test_a_plate_of_version_0_6(tmp_path, address):
+    """Axes stand in coordinate systems, and the version in ``ome`` alone."""
+    wells = some_wells(*WELLS)
+    folder = write_plate(tmp_path / "p", wells, 3)
+    for file in folder.rglob("zarr.json"):
+        document = json.loads(file.read_text())
+        if ome := document.get("attributes", {}).get("ome"):
+            ome["version"] = "0.6"
+            ome.get("plate", {}).pop("version", None)
+            for multiscale in ome.get("multiscales", ()):
+                multiscale["coordinateSystems"] = [{"name": "own", "axes": multiscale.pop("axes")}]
+                for level in multiscale["datasets"]:
+                    level["coordinateTransformations"][0]["output"] = {"name": "own"}
+            file.write_text(json.dumps(document))
+    plate = open_plate(address(folder))
+    assert plate.version == "0.6" and plate.image("B", 3).version == "0.6"
+    np.testing.assert_array_equal(plate.overview(0), expected(wells, 0))
 
 
 def test_a_row_of_a_plate_is_no_image(tmp_path, address):
