@@ -14,10 +14,12 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from dask.callbacks import Callback
 
 from ._compat import event_loop
+from .errors import OmeZarrError
 
 T = TypeVar("T")
 
@@ -25,12 +27,16 @@ STEP_SECONDS = 0.2
 """How often a thread that waits looks up: on Windows, nothing interrupts it in between."""
 
 _awaited: set[Future[Any]] = set()
+_quiet: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
 
 def submit(requests: Coroutine[Any, Any, T]) -> Future[T]:
     """Start requests, and return at once."""
     _stop_threads_with_dask()
-    return asyncio.run_coroutine_threadsafe(requests, event_loop())
+    loop = event_loop()
+    if loop not in _quiet:
+        _keep_quiet(loop)
+    return asyncio.run_coroutine_threadsafe(requests, loop)
 
 
 def result(future: Future[T]) -> T:
@@ -78,6 +84,27 @@ def arriving(requests: Callable[[Callable[[T], None]], Coroutine[Any, Any, None]
     finally:
         future.cancel()
         _awaited.discard(future)
+
+
+def _keep_quiet(loop: asyncio.AbstractEventLoop) -> None:
+    """Keep an event loop from printing errors of this package, which are raised anyway.
+
+    When several requests of one read fail, the first error is raised; the others, and those of
+    requests that were cancelled too late, are read by nobody. asyncio would report each on stderr.
+    Whatever else it has to say, it says.
+    """
+    before = loop.get_exception_handler()
+
+    def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if isinstance(context.get("exception"), OmeZarrError):
+            return
+        if before:
+            before(loop, context)
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(report)
+    _quiet.add(loop)
 
 
 class _StopThreads(Callback):

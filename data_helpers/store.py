@@ -255,7 +255,6 @@ class RetryingStore(Store):
             # Raised here, outside the except: an error that trails the client's own behind it
             # cannot be sent from one process to another.
             if attempt == ATTEMPTS or not worth_retrying(error):
-                _keep_asyncio_quiet()
                 advice = self.access.advice if self.access else ""
                 raise explain(error, key, self.url, attempt, advice)
             await asyncio.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
@@ -401,14 +400,3 @@ class RetryingStore(Store):
 def _is_denied(error: OmeZarrError) -> bool:
     """Whether a key is denied, which may mean that it does not exist."""
     return isinstance(error, AccessDeniedError) and not isinstance(error, CredentialsError)
-
-
-def _keep_asyncio_quiet() -> None:
-    """Keep asyncio from printing an error that is raised anyway.
-
-    When several chunks fail together, Zarr raises the first error and may drop the others unread
-    (3.4 does), which asyncio reports one by one on stderr.
-    """
-    task = asyncio.current_task()
-    if task:
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -523,6 +523,40 @@ def test_nothing_is_left_on_stderr_after_many_errors(image, served, run_python):
     assert done.stderr == ""
 
 
+LATE = """
+import asyncio, gc, sys, time
+from data_helpers._interrupt import submit
+from data_helpers import ChunkError
+
+async def late(kind):
+    try:
+        await asyncio.sleep(30)
+    except asyncio.CancelledError:
+        raise kind("came too late") from None
+
+async def dropped(kind):
+    asyncio.gather(late(kind)).cancel()  # nobody reads what becomes of it
+    await asyncio.sleep(0.1)
+
+for start in (late, dropped):
+    for kind in (ChunkError, ValueError):
+        future = submit(start(kind))
+        time.sleep(0.1)
+        future.cancel()
+        time.sleep(0.3)
+    submit(asyncio.sleep(0)).result(5)
+gc.collect()
+"""
+
+
+def test_an_error_of_a_request_that_was_cancelled_is_left_to_nobody(run_python):
+    """Also where only the event loop still knows of it. Errors of others are told as ever."""
+    done = run_python(LATE)
+    assert done.returncode == 0
+    assert "ChunkError" not in done.stderr
+    assert done.stderr.count("ValueError: came too late") >= 1
+
+
 def test_malformed_array_metadata_in_a_label(served, tmp_path):
     write_v2(tmp_path, [PIXELS], dict(AXES))
     write_json(tmp_path / "labels/.zattrs", {"labels": ["cells"]})

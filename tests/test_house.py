@@ -5,6 +5,8 @@ wing is imported there, so any wing can be taken away. docs/design.md draws it.
 """
 
 import ast
+import functools
+import gc
 import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -28,13 +30,27 @@ def modules(package=PACKAGE):
     return found
 
 
+@functools.cache
+def parsed(source):
+    """The syntax tree of a module.
+
+    The garbage collector waits meanwhile: it may find an error of another test that asyncio then
+    prints, for which Python 3.11 parses, too, and it cannot do both at a time.
+    """
+    gc.disable()
+    try:
+        return ast.parse(source)
+    finally:
+        gc.enable()
+
+
 def imports(name, source, known):
     """Modules of the package that a module imports, wherever in it, also for types only."""
     found = set()
     package = (
         name if any(other.startswith(f"{name}.") for other in known) else name.rpartition(".")[0]
     )
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             named = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -191,7 +207,7 @@ def test_importing_changes_neither_zarr_nor_dask(tmp_path, run_python):
 def private_imports(source):
     """Private modules and names of other packages that a module imports."""
     found = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             named = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level:
