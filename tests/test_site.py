@@ -81,6 +81,12 @@ def test_figures_are_described_by_the_caption_that_the_cell_prints():
     assert staged(cell)[-1].metadata.mystnb.image.alt == "Synthetic picture: nuclei."
 
 
+def test_figures_are_described_by_the_sentence_that_begins_the_text_below():
+    text = "*Picture: nuclei in grey.*\n\nEach is round."
+    made = staged(new_code_cell("x", outputs=[FIGURE]), new_markdown_cell(text))
+    assert made[-2].metadata.mystnb.image.alt == "Picture: nuclei in grey."
+
+
 def test_a_figure_without_a_caption_stops_the_build():
     with pytest.raises(build_site.SiteError, match=r"begins with 'plot\(\)' has no description"):
         staged(new_code_cell("plot()", outputs=[FIGURE]))

@@ -162,15 +162,25 @@ def source_of_pictures(notebook: NotebookNode, page: str) -> str:
     raise SiteError(f"{page} prints no 'Source: ...' line: run current_source() in its first cells")
 
 
-def description(cell: NotebookNode, page: str) -> str:
-    """What a cell says about its pictures, for people who cannot see them."""
-    lines = printed(cell)
-    captions = [line for line in lines if re.match(r"(Synthetic )?[Pp]icture:", line)] or lines[-1:]
+def description(cell: NotebookNode, following: str, page: str) -> str:
+    """What a notebook says about the pictures of a cell, for people who cannot see them.
+
+    Parameters
+    ----------
+    cell : NotebookNode
+        The cell that drew them; it may print a line "Picture: ...".
+    following : str
+        The text after it, which otherwise begins with such a sentence, in italics.
+    page : str
+        Path of the notebook in the repository.
+    """
+    captions = [line for line in printed(cell) if re.match(r"(Synthetic )?[Pp]icture:", line)]
+    captions += re.findall(r"\A\*(Picture: .+)\*$", following, re.MULTILINE)
     if not captions:
         start = cell.source.strip().splitlines()[0]
         raise SiteError(
             f"{page}: the figure of the cell that begins with {start!r} has no description: "
-            "print one with data_helpers.caption in the same cell"
+            "begin the text below it with *Picture: what it shows.*"
         )
     return " ".join(dict.fromkeys(captions))
 
@@ -197,13 +207,14 @@ def notebook_page(notebook: NotebookNode, page: str) -> NotebookNode:
     """
     notebook = nbformat.from_dict(notebook)
     notebook.metadata.pop("widgets", None)
-    for cell in notebook.cells:
+    texts = [cell.source if cell.cell_type == "markdown" else "" for cell in notebook.cells]
+    for cell, following in zip(notebook.cells, [*texts[1:], ""], strict=True):
         if cell.cell_type == "markdown":
             cell.source = with_links_for_the_site(cell.source, page)
             continue
         settings = {}
         if any("image/png" in output.get("data", {}) for output in cell.outputs):
-            settings["image"] = {"alt": description(cell, page)}
+            settings["image"] = {"alt": description(cell, following, page)}
         without_widgets(cell, page)
         if "/solutions/" in page and "exercise" in cell.metadata.get("tags", []):
             cell.metadata.tags = [*cell.metadata.tags, "hide-input"]
