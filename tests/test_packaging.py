@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import pickle
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import nbformat
+import numcodecs
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -81,6 +83,45 @@ def test_conda_environments_ask_for_the_python_of_pyproject():
 def test_conda_names_have_the_bounds_of_pyproject():
     for name, override in PYPROJECT["tool"]["pyproject2conda"]["dependencies"].items():
         assert Requirement(override["packages"]).specifier == LEAN[name].specifier
+
+
+# Codec `pickle` of these runs code that a chunk brings along; 0.16.6 and 0.17.1 refuse it.
+CODE_RUNS = ("0.15.1", "0.16.0", "0.16.3", "0.16.5", "0.17.0")
+
+
+def test_no_numcodecs_is_allowed_that_runs_code_from_a_chunk():
+    conda = [
+        next(
+            Requirement(text)
+            for text in yaml.safe_load(read(ROOT / name))["dependencies"]
+            if str(text).startswith("numcodecs")
+        )
+        for name in sync_dependencies.CONDA
+    ]
+    locked = [
+        Requirement(text)
+        for name in sync_dependencies.LOCKS
+        for text in re.findall(r"^numcodecs[^\n\\]*", read(ROOT / name), re.MULTILINE)
+    ]
+    assert len(locked) >= len(sync_dependencies.LOCKS)
+    for requirement in (LEAN["numcodecs"], *conda, *locked):
+        assert list(requirement.specifier.filter(CODE_RUNS)) == [], requirement
+    for requirement in (LEAN["numcodecs"], *conda):
+        assert list(requirement.specifier.filter(["0.16.6", "0.17.1"])) == ["0.16.6", "0.17.1"]
+
+
+class RunsCode:
+    ran = False
+
+    def __reduce__(self):
+        return setattr, (RunsCode, "ran", True)
+
+
+def test_the_installed_numcodecs_unpickles_nothing():
+    payload = pickle.dumps(RunsCode())
+    with pytest.raises(Exception, match="arbitrary code"):
+        numcodecs.get_codec({"id": "pickle"}).decode(payload)
+    assert not RunsCode.ran
 
 
 def test_readme_gives_the_reason_for_each_dependency():
