@@ -1,6 +1,8 @@
 """A mirror as source: real pixels from a folder, and a clear error for what was not copied."""
 
+import io
 import json
+import os
 import pickle
 import shutil
 import urllib.error
@@ -30,7 +32,7 @@ from data_helpers.offline.manifest import FILE, Copied, Manifest, read_manifest,
 from data_helpers.offline.mirror import MirrorApp
 from data_helpers.offline.server import OfflineThread
 from data_helpers.sources import Source, lasting_address
-from tools.copy_mirror import copy_mirror
+from tools.copy_mirror import copy_mirror, store
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +230,189 @@ def test_an_interrupted_copy_is_no_mirror_yet(tmp_path):
     with pytest.raises(OmeZarrError, match="was interrupted"):
         choose_source(str(tmp_path))
     assert read_manifest(tmp_path, unfinished=True).objects == {"a": Copied(1, "x", "")}
+
+
+# --- a list or a folder that somebody else has made -----------------------------------------------
+
+
+HEAD = {
+    "format": "ome-zarr mirror 1",
+    "endpoint": "https://example.org",
+    "origin": "endpoint",
+    "copied": "2026-11-22",
+    "synthetic": False,
+    "complete": True,
+    "images": {},
+    "listed": "",
+}
+
+
+def write_list(folder, *objects, **head):
+    """Write a list with one line for each object; what is not said of one is that of a good one."""
+    good = {"key": "zarr/a", "size": 1, "sha256": "00", "etag": '"x"'}
+    lines = [json.dumps(HEAD | head), *(json.dumps(good | each) for each in objects)]
+    (folder / FILE).write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "/etc/hostname",
+        "//server/share/x",
+        "../secret",
+        "zarr/../../secret",
+        "zarr/./x",
+        "zarr/..",
+        "zarr//x",
+        "zarr/",
+        "",
+        "C:/Windows/win.ini",
+        "C:secret",
+        "zarr\\..\\..\\secret",
+        "\\\\server\\share",
+        "zarr/a:stream",
+        "zarr/a\u0000",
+        "zarr/a\n",
+        "~/secret",
+        None,
+        7,
+        ["zarr/a"],
+        {"a": 1},
+    ],
+)
+@pytest.mark.parametrize("what", ["object", "absent", "image"])
+def test_keys_lie_below_idr(tmp_path, key, what):
+    if what == "image":
+        write_list(tmp_path, images={"1": [key]})
+    else:
+        write_list(tmp_path, {}, {"key": key, **({"absent": True} if what == "absent" else {})})
+    with pytest.raises(OmeZarrError, match=r"no key of an object below idr/|cannot be under") as e:
+        choose_source(str(tmp_path))
+    said = str(e.value)
+    assert said.isprintable() and len(said) < 600 and "run.py kit" in said
+
+
+@pytest.mark.parametrize(
+    ("objects", "head"),
+    [
+        ([{"size": -1}], {}),
+        ([{"size": "1"}], {}),
+        ([{"size": 1.5}], {}),
+        ([{"size": True}], {}),
+        ([{"size": None}], {}),
+        ([{"size": 10**18}], {}),
+        ([{"sha256": 5}], {}),
+        ([{"sha256": "a\r\nb"}], {}),
+        ([{"etag": "x\r\nSet-Cookie: a=b"}], {}),
+        ([{"etag": "\x1b[31m"}], {}),
+        ([{"etag": "é"}], {}),
+        ([{"etag": {}}], {}),
+        ([{"mode": 1}], {}),
+        ([], {"endpoint": 5}),
+        ([], {"endpoint": "https://e\x1b]0;x\x07"}),
+        ([], {"copied": "a\nb"}),
+        ([], {"complete": "yes"}),
+        ([], {"synthetic": 1}),
+        ([], {"images": []}),
+        ([], {"images": {"1": "zarr"}}),
+        ([], {"images": {"\x1b": []}}),
+        ([], {"objects": []}),
+        ([], {"absent": ["x"]}),
+        ([], {"other": 1}),
+    ],
+)
+def test_a_list_with_wrong_types_is_refused(tmp_path, objects, head):
+    write_list(tmp_path, *objects, **head)
+    with pytest.raises(OmeZarrError, match=r"is refused|cannot be understood") as caught:
+        choose_source(str(tmp_path))
+    assert str(caught.value).isprintable() and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfe", b"[" * 100_000, b"\x00" * 99, b"{}\n" * 3, b'"\\ud800"']
+)
+def test_a_list_that_is_no_list(tmp_path, data):
+    for text in (data, json.dumps(HEAD).encode() + b"\n" + data + b"\n{}\n"):
+        (tmp_path / FILE).write_bytes(text)
+        with pytest.raises(OmeZarrError, match="cannot be understood"):
+            read_manifest(tmp_path)
+
+
+def test_a_giant_list_is_not_taken_in(tmp_path):
+    with open(tmp_path / FILE, "wb") as file:
+        file.truncate(50_000_000_000)  # takes no disk
+    with pytest.raises(OmeZarrError, match="more than 64 MB"):
+        choose_source(str(tmp_path))
+
+
+@pytest.fixture
+def foreign(made, tmp_path):
+    """A copy of the mirror, whose maker has a secret beside it."""
+    folder = tmp_path / "kit" / "mirror"
+    shutil.copytree(made[0], folder)
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "0.0.0.0.0").write_bytes((folder / "idr" / V01 / "0" / "0.0.0.0.0").read_bytes())
+    return folder, secret
+
+
+def link(place, to):
+    try:
+        place.symlink_to(to)
+    except OSError:
+        pytest.skip("NOT CHECKED: this computer lets nobody make links")
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_link_that_leads_outside_is_not_followed(foreign, what):
+    folder, secret = foreign
+    level = folder / "idr" / V01 / "0"
+    if what == "file":
+        (level / "0.0.0.0.0").unlink()
+        link(level / "0.0.0.0.0", secret / "0.0.0.0.0")
+    else:
+        shutil.rmtree(level)
+        link(level, secret)
+    server = OfflineThread(app=MirrorApp(folder))
+    refused = answer(server.endpoint, f"{V01}/0/0.0.0.0.0")
+    said = unquote(refused.headers["x-mirror-error"])
+    server.stop()
+    assert refused.status == 410 and "leads out of idr/" in said
+    assert str(secret) not in said
+
+
+def test_a_link_within_the_folder_is(foreign):
+    folder, _ = foreign
+    file = folder / "idr" / V01 / "0" / "0.0.0.0.0"
+    file.rename(file.with_name("elsewhere"))
+    link(file, "elsewhere")
+    server = OfflineThread(app=MirrorApp(folder))
+    assert answer(server.endpoint, f"{V01}/0/0.0.0.0.0").status == 200
+    server.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="NOT CHECKED: there are no named pipes here")
+def test_what_is_no_file_is_damaged(foreign):
+    folder, _ = foreign
+    level = folder / "idr" / V01 / "0"
+    for name, make in (("0.0.0.0.0", os.mkfifo), ("0.0.0.0.1", os.mkdir)):
+        (level / name).unlink()
+        make(level / name)
+    server = OfflineThread(app=MirrorApp(folder))
+    for name in ("0.0.0.0.0", "0.0.0.0.1"):
+        refused = answer(server.endpoint, f"{V01}/0/{name}")  # a pipe would hang
+        assert refused.status == 410 and "damaged" in unquote(refused.headers["x-mirror-error"])
+    server.stop()
+
+
+def test_a_copy_does_not_write_through_a_link(foreign):
+    folder, secret = foreign
+    level = folder / "idr" / V01 / "0"
+    shutil.rmtree(level)
+    link(level, secret)
+    with pytest.raises(OmeZarrError, match=r"leads out of idr/"):
+        store(folder, f"{V01}/0/new", b"x", "", io.StringIO())
+    assert not (secret / "new").exists()
 
 
 def test_where_the_images_come_from_is_said():

@@ -35,11 +35,12 @@ from data_helpers.offline.manifest import (
     Manifest,
     line,
     mirror_folder,
+    object_file,
     read_manifest,
     write_manifest,
 )
-from data_helpers.offline.mirror import METADATA
-from data_helpers.sources import BUCKET, IMAGES, Source
+from data_helpers.offline.mirror import METADATA, read_object
+from data_helpers.sources import IMAGES, Source
 from data_helpers.store import ATTEMPTS, FIRST_PAUSE
 from data_helpers.stored_array import blosc_problem
 from tools.list_chunks import LIST, Index, Listed, read_list
@@ -213,18 +214,12 @@ def translated(
 
 def intact(folder: Path, key: str, copied: Copied) -> bool:
     """Whether the file of an object has the size and the checksum that were noted."""
-    file = folder / BUCKET / key
-    try:
-        if file.stat().st_size != copied.size:
-            return False
-        return hashlib.sha256(file.read_bytes()).hexdigest() == copied.sha256
-    except OSError:
-        return False
+    return read_object(folder, key, copied) is not None
 
 
 def store(folder: Path, key: str, data: bytes, etag: str, journal: TextIO) -> Copied:
     """Write an object to its place in one step, then note it."""
-    file = folder / BUCKET / key
+    file = object_file(folder, key)
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(file.name + ".part")
     part.write_bytes(data)

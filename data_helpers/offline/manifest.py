@@ -4,20 +4,28 @@ A mirror is a folder with real chunks, copied once with ``python3 run.py kit``, 
 internet. ``mirror.jsonl`` in it has one JSON document a line: first where and when the copy was
 made, then one line for each object. Lines are added while the copy is made, so that an
 interrupted one can go on.
+
+Somebody else may have written the list. So it is checked when it is read: types, sizes, and that no
+key leads out of the folder ``idr/`` of the mirror.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import OmeZarrError
+from .catalogue import BUCKET
 
 FILE = "mirror.jsonl"
 FORMAT = "ome-zarr mirror 1"
+MOST_BYTES = 64_000_000  # of the list; 200 for each object are usual
+LARGEST_OBJECT = 400_000_000  # bytes; `run.py kit` makes no mirror that has more in all
+KEY = re.compile(r"\.?[\w-][\w.-]*(/\.?[\w-][\w.-]*)*")  # a path that stays inside its folder
 HOW = "make one with: python3 run.py kit FOLDER"
 
 
@@ -91,11 +99,11 @@ def mirror_folder(folder: str | Path) -> Path:
     OmeZarrError
         There is no mirror.
     """
-    given = Path(folder).expanduser().absolute()
+    given = Path(os.path.expanduser(folder)).absolute()
     for candidate in (given, given / "mirror"):
-        if (candidate / FILE).is_file():
+        if os.path.isfile(candidate / FILE):
             return candidate
-    if not given.exists():
+    if not os.path.exists(given):
         raise OmeZarrError(f"There is no folder {given}; a mirror was expected there: {HOW}.")
     raise OmeZarrError(f"The folder {given} is no mirror, since it has no {FILE}: {HOW}.")
 
@@ -113,28 +121,23 @@ def read_manifest(folder: str | Path, *, unfinished: bool = False) -> Manifest:
     Raises
     ------
     OmeZarrError
-        The folder is no mirror, the copy was interrupted, or the list cannot be understood.
+        The folder is no mirror, the copy was interrupted, or the list cannot be understood or
+        says what no mirror can say: a key that leads out of ``idr/``, say.
     """
     place = mirror_folder(folder)
-    lines = (place / FILE).read_text(encoding="utf-8").splitlines()
     try:
-        head = json.loads(lines[0])
-        if head.pop("format") != FORMAT:
-            raise ValueError("another format")
-        manifest = Manifest(**head)
-        for number, text in enumerate(lines[1:], 2):
-            try:
-                entry = json.loads(text)
-            except ValueError:
-                if not manifest.complete and number == len(lines):
-                    break
-                raise
-            key = entry.pop("key")
-            if entry.pop("absent", False):
-                manifest.absent.add(key)
-            else:
-                manifest.objects[key] = Copied(**entry)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        manifest = _parse(_read(place / FILE))
+    except OSError as error:
+        raise OmeZarrError(
+            f"The list of the mirror, {place / FILE}, cannot be read ({error.strerror}): look at "
+            f"the permissions of the folder, or {HOW}."
+        ) from None
+    except _Unfit as error:
+        raise OmeZarrError(
+            f"The list of the mirror, {place / FILE}, is refused: {error}. Take a fresh copy of "
+            f"the folder from somebody you trust, or {HOW}."
+        ) from None
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise OmeZarrError(
             f"The list of the mirror, {place / FILE}, cannot be understood "
             f"({type(error).__name__}): take a fresh copy of the folder, or {HOW}."
@@ -145,6 +148,93 @@ def read_manifest(folder: str | Path, *, unfinished: bool = False) -> Manifest:
             "'python3 run.py kit' again, which goes on where it stopped."
         )
     return manifest
+
+
+class _Unfit(Exception):
+    """What a list says that no mirror can say."""
+
+
+def _read(file: Path) -> list[str]:
+    with open(file, "rb") as stream:
+        data = stream.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise _Unfit(f"it has more than {MOST_BYTES // 1_000_000} MB")
+    return data.decode("utf-8").splitlines()
+
+
+def _parse(lines: list[str]) -> Manifest:
+    head = json.loads(lines[0])
+    if head.pop("format") != FORMAT or {"objects", "absent"} & head.keys():
+        raise ValueError("another format")
+    manifest = Manifest(**head)
+    _check_head(manifest)
+    for number, text in enumerate(lines[1:], 2):
+        try:
+            entry = json.loads(text)
+        except ValueError:
+            if not manifest.complete and number == len(lines):
+                break  # the copy was interrupted while this line was written
+            raise
+        key = _checked_key(entry.pop("key"))
+        if entry.pop("absent", False):
+            manifest.absent.add(key)
+        else:
+            manifest.objects[key] = _checked_object(key, Copied(**entry))
+    return manifest
+
+
+def _check_head(manifest: Manifest) -> None:
+    for name in ("endpoint", "origin", "copied", "listed"):
+        if not _is_plain(getattr(manifest, name)):
+            raise _Unfit(f"its {name} is no plain text")
+    for name in ("synthetic", "complete"):
+        if not isinstance(getattr(manifest, name), bool):
+            raise _Unfit(f"its {name} is neither true nor false")
+    for image, keys in manifest.images.items():
+        if not _is_plain(image) or not isinstance(keys, list):
+            raise _Unfit("its images are no lists of keys")
+        for key in keys:
+            _checked_key(key)
+
+
+def _checked_key(key: Any) -> str:
+    if not isinstance(key, str) or not KEY.fullmatch(key):
+        raise _Unfit(
+            f"{ascii(key)[:80]} is no key of an object below {BUCKET}/ in the mirror's folder"
+        )
+    return key
+
+
+def _checked_object(key: str, copied: Copied) -> Copied:
+    size = copied.size
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= LARGEST_OBJECT:
+        raise _Unfit(f"{key} cannot have the size {ascii(size)[:80]}")
+    if not (_is_plain(copied.sha256) and _is_plain(copied.etag)):
+        raise _Unfit(f"checksum or ETag of {key} is no plain text")
+    return copied
+
+
+def _is_plain(text: Any) -> bool:
+    """Whether it is one line of ASCII, which may go to a terminal and into an http header."""
+    return isinstance(text, str) and text.isascii() and (text.isprintable() or not text)
+
+
+def object_file(folder: Path, key: str) -> Path:
+    """Return the file of an object, which need not exist.
+
+    Raises
+    ------
+    OmeZarrError
+        A link in the folder leads out of it.
+    """
+    base = folder.resolve() / BUCKET
+    file = (base / key).resolve()
+    if not file.is_relative_to(base):
+        raise OmeZarrError(
+            f"{key} in the mirror {folder} is a link, or below one, that leads out of {BUCKET}/ in "
+            f"this folder: replace the link by the file itself, or {HOW}."
+        )
+    return file
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -5,7 +5,8 @@ kinds of missing key apart:
 
 - the origin does not have it either: 404, which means an empty chunk to a reader, as there;
 - the origin has it, or may have it, but it was not copied: 410, with a sentence that says so;
-- it was copied, but its bytes have changed since: 410 as well.
+- it was copied, but its bytes have changed since, or a link leads to bytes outside the folder: 410
+  as well.
 
 A reader that knows nothing of mirrors takes 410 for an error, never for an empty chunk.
 """
@@ -19,8 +20,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
 
-from .catalogue import BUCKET, Catalogue, Entry
-from .manifest import Manifest, mirror_folder, read_manifest
+from ..errors import OmeZarrError
+from .catalogue import Catalogue, Entry
+from .manifest import Copied, Manifest, mirror_folder, object_file, read_manifest
 from .server import COMMON_HEADERS, S3App, S3Error
 
 GONE = 410
@@ -141,10 +143,10 @@ class MirrorApp(S3App):
         """Yield the bytes of an object, after comparing the whole of it with its checksum."""
         known = self.manifest.objects[entry.key]
         try:
-            data = await asyncio.to_thread((self.folder / BUCKET / entry.key).read_bytes)
-        except OSError:
-            data = b""
-        if len(data) != known.size or hashlib.sha256(data).hexdigest() != known.sha256:
+            data = await asyncio.to_thread(read_object, self.folder, entry.key, known)
+        except OmeZarrError as error:
+            raise refusal("OutsideMirror", str(error)) from None
+        if data is None:
             raise refusal(
                 "DamagedInMirror",
                 f"{entry.key} in the mirror {self.folder} is damaged: its bytes are not those that "
@@ -152,6 +154,24 @@ class MirrorApp(S3App):
                 "'python3 run.py kit' again, which mends it.",
             )
         yield data[start:stop]
+
+
+def read_object(folder: Path, key: str, known: Copied) -> bytes | None:
+    """Read an object from its file; None if these are not the bytes that were copied.
+
+    Raises
+    ------
+    OmeZarrError
+        The file is outside the folder.
+    """
+    file = object_file(folder, key)
+    try:
+        if not file.is_file() or file.stat().st_size != known.size:
+            return None
+        data = file.read_bytes()
+    except OSError:
+        return None
+    return data if hashlib.sha256(data).hexdigest() == known.sha256 else None
 
 
 def refusal(code: str, sentence: str) -> S3Error:
