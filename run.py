@@ -28,6 +28,10 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT))
+from tools.claim import claim  # noqa: E402
+from tools.places import can_write, led_places  # noqa: E402
+
 NOTEBOOK = "notebooks/01_what_is_ome_zarr.ipynb"
 OLDEST, NEWEST = (3, 11), (3, 13)
 ENVIRONMENTS = {"lab": (".venv", 1110), "test": (".venv-test", 2100)}  # folder, megabytes needed
@@ -35,15 +39,23 @@ NEWS = "@jupyterlab/apputils-extension:notification"
 NO_NEWS = {NEWS: {"fetchNews": "false", "checkForUpdates": False}}
 # What pip and venv say (a pattern), and what it means for somebody who has never met them.
 PROBLEMS = {
-    "No space left|Errno 28": "The disk is full: free 2 GB and run the same command again.",
+    "No space left|Errno 28|Errno 122": "The disk is full: free 2 GB and run the same command "
+    "again.",
     "DO NOT MATCH THE HASHES": "A download differs from the lock: run the same command again, "
     "and report it if it stays.",
+    "certificate (is not yet valid|has expired|is expired)|validity period": "The certificate of "
+    "the package index is not valid at the time that this computer shows: set its clock, and try "
+    "again.",
     "NewConnection|NameResolution|Timeout|ProxyError|SSLError|Max retries": "The package index "
     "cannot be reached: check the network and pip's proxy settings, and try again.",
     "No matching distribution": "There is no ready-made package for this computer: "
     "use a 64-bit Python 3.11 to 3.13, in a kit one of those that KIT.txt names.",
     "ensurepip": "Python's venv module is incomplete: on Debian or Ubuntu run "
     "'sudo apt install python3-venv', then the same command again.",
+    "No usable temporary directory": "There is no room for temporary files: set TMPDIR to a folder "
+    "that you can write to, and run the same command again.",
+    "Errno 30": "This disk can only be read: copy the tutorial into a folder of yours and start it "
+    "there.",
     "Errno 13|WinError 5": "A file is in use or protected: "
     "close every JupyterLab that runs from this folder and run the same command again.",
 }
@@ -81,10 +93,7 @@ def child_environment() -> dict:
     for name in (stray + " PIP_CONSTRAINT PIP_NO_BINARY PIP_DRY_RUN").split():
         env.pop(name, None)
     env.update(PYTHONNOUSERSITE="1", PIP_USER="0", PIP_REQUIRE_VIRTUALENV="0", PIP_NO_INPUT="1")
-    home = os.path.expanduser("~")
-    if not (os.path.isdir(home) and os.access(home, os.W_OK)):
-        env["HOME"] = str(ROOT / ".home")  # Jupyter needs a home that it can write to
-        os.makedirs(env["HOME"], exist_ok=True)
+    env.update(led_places(env, ROOT / ".home"))
     return env
 
 
@@ -98,11 +107,18 @@ def stamp_text(lock: Path) -> str:
     return json.dumps({"lock": digest, "python": sys.version_info[:2], "root": str(ROOT)})
 
 
+def is_finished(folder: Path, stamp: str) -> bool:
+    try:
+        return (folder / "finished.json").read_text(encoding="utf-8") == stamp
+    except (OSError, ValueError):
+        return False
+
+
 def is_ready(folder: Path, stamp: str) -> bool:
     """Say whether an earlier run finished this environment and its Python still starts."""
+    if not is_finished(folder, stamp):
+        return False
     try:
-        if (folder / "finished.json").read_text(encoding="utf-8") != stamp:
-            return False
         code = "import sys; sys.exit(str(sys.version_info[:2]) != sys.argv[1])"
         command = [str(venv_python(folder)), "-I", "-S", "-c", code, str(sys.version_info[:2])]
         return subprocess.call(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
@@ -110,11 +126,30 @@ def is_ready(folder: Path, stamp: str) -> bool:
         return False
 
 
+def problem(folder: Path, lock: Path) -> "str | None":
+    """Say what is wrong with an environment; None if nothing is, "" if it was never finished."""
+    stamp = stamp_text(lock)
+    if not is_finished(folder, stamp):
+        return ""
+    if not is_ready(folder, stamp):
+        return "its Python does not start"
+    return difference(folder, lock) or None
+
+
+def difference(folder: Path, lock: Path) -> str:
+    """Say how what is installed differs from the lock, in names, versions and files."""
+    command = [str(venv_python(folder)), "-I", str(ROOT / "tools" / "compare_lock.py"), str(lock)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    said = done.stdout.decode("utf-8", "replace").strip()
+    return (said or "its packages cannot be listed") if done.returncode else ""
+
+
 def quietly(command: list, total: int = 0) -> None:
     """Run a step of the set-up; show a count while it works and its words only if it fails."""
     said, count = [], 0
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(command, env=child_environment(), cwd=str(ROOT), **pipes) as process:
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "cwd": str(ROOT)}
+    options.update(env=child_environment(), close_fds=False)  # it holds the claim, too
+    with subprocess.Popen(command, **options) as process:
         for raw in process.stdout:
             said.append(raw.decode("utf-8", "replace"))
             count += said[-1].startswith(("Collecting", "Ignoring"))
@@ -127,18 +162,36 @@ def quietly(command: list, total: int = 0) -> None:
 
 
 def ensure(group: str) -> Path:
-    """Return the Python of a finished environment, making or mending it first where needed.
-
-    An environment without a valid stamp (interrupted, of another lock or Python, moved) is made
-    from scratch: after an interruption pip may take a half-copied package for an installed one.
-    """
+    """Return the Python of a finished environment, making or mending it first where needed."""
     check_python()
     name, need = ENVIRONMENTS[group]
     folder, lock = ROOT / name, ROOT / "requirements" / f"{group}.txt"
-    python, stamp = venv_python(folder), stamp_text(lock)
-    if is_ready(folder, stamp):
-        return python
+    if problem(folder, lock) is None:
+        return venv_python(folder)
+    if not os.access(str(ROOT), os.W_OK):
+        raise SetupError(
+            f"{name} has to be made anew, but you cannot write to {ROOT}: copy the tutorial into a "
+            "folder of yours and start it there."
+        )
+    with claim(ROOT / (name + ".lock"), "making " + name):
+        found = problem(folder, lock)  # another run.py may have made it meanwhile
+        if found:
+            print(f"{name} is damaged ({found}), so it is made anew.", flush=True)
+        if found is not None:
+            make(group, folder, lock, need)
+    return venv_python(folder)
+
+
+def make(group: str, folder: Path, lock: Path, need: int) -> None:
+    """Make an environment from scratch.
+
+    What an interruption left is not built upon: pip may take a half-copied package for an installed
+    one.
+    """
+    name, python, stamp = folder.name, venv_python(folder), stamp_text(lock)
     print(f"Making {name} (about {need} MB, takes a minute or more, once)", flush=True)
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
     if folder.exists():
         (folder / "finished.json").unlink(missing_ok=True)
         shutil.rmtree(str(folder))
@@ -167,9 +220,14 @@ def ensure(group: str) -> Path:
     settings = folder / "share" / "jupyter" / "lab" / "settings"
     settings.mkdir(parents=True, exist_ok=True)
     (settings / "overrides.json").write_text(json.dumps(NO_NEWS), encoding="utf-8")
+    found = difference(folder, lock)
+    if found:
+        raise SetupError(
+            f"{name} does not hold what was installed ({found}), as if another program had changed "
+            "it meanwhile: run the same command again."
+        )
     (folder / "finished.json").write_text(stamp, encoding="utf-8")  # last: what it says is true
     print(f"\r{name} is ready.          ", flush=True)
-    return python
 
 
 def find_mirror() -> None:
@@ -313,6 +371,11 @@ def main(arguments: list) -> int:
     if options.command == "setup":
         print("Start the tutorial with: python3 run.py")
         return 0
+    if not all(map(can_write, led_places(child_environment(), ROOT / ".home").values())):
+        raise SetupError(
+            f"JupyterLab needs to write to your home folder or to {ROOT}, and can do neither: set "
+            "HOME (and TMPDIR) to a folder of yours, and run the same command again."
+        )
     find_mirror()
     print("Starting JupyterLab; Ctrl-C ends it.", flush=True)
     return hand_over(lab_command(python, options.no_browser, options.port))

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -24,9 +25,17 @@ def run(tmp_path, monkeypatch):
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "ROOT", tmp_path)
     (tmp_path / "requirements").mkdir()
+    copy_tools(tmp_path)
     for group in module.ENVIRONMENTS:
         (tmp_path / "requirements" / f"{group}.txt").write_text("# nothing to install\n")
     return module
+
+
+def copy_tools(folder):
+    """What run.py is made of besides itself."""
+    (folder / "tools").mkdir()
+    for name in ("__init__", "claim", "places", "compare_lock"):
+        shutil.copy(ROOT / "tools" / f"{name}.py", folder / "tools")
 
 
 @pytest.fixture
@@ -42,6 +51,7 @@ def steps(run, monkeypatch):
             python.write_text("not a Python")
 
     monkeypatch.setattr(run, "quietly", pretend)
+    monkeypatch.setattr(run, "difference", lambda folder, lock: "")
     monkeypatch.setattr(run.subprocess, "call", lambda *_, **__: 0)  # its Python starts
     return log
 
