@@ -170,7 +170,7 @@ def ensure(group: str) -> Path:
         return venv_python(folder)
     if not os.access(str(ROOT), os.W_OK):
         raise SetupError(
-            f"{name} has to be made anew, but you cannot write to {ROOT}: copy the tutorial into a "
+            f"{name} has to be made, but you cannot write to {ROOT}: copy the tutorial into a "
             "folder of yours and start it there."
         )
     with claim(ROOT / (name + ".lock"), "making " + name):

@@ -150,6 +150,18 @@ def test_tls_with_an_unknown_certificate_is_named(monkeypatch):
     assert "TLS interception" in told("https://example.org")
 
 
+@pytest.mark.parametrize("code", [9, 10])
+def test_a_certificate_of_another_time_is_about_the_clock(monkeypatch, code):
+    def not_valid(*_, **__):
+        error = checking.ssl.SSLCertVerificationError(1, "certificate is not yet valid")
+        error.verify_code = code
+        raise error
+
+    monkeypatch.setattr(checking.http.client.HTTPSConnection, "connect", not_valid)
+    sentence = told("https://example.org")
+    assert "set the clock" in sentence and time.strftime("%Y-%m-%d") in sentence
+
+
 def test_no_tls_at_all(endpoint):
     assert "TLS fails" in told(endpoint.endpoint.replace("http:", "https:"))
 
@@ -227,6 +239,25 @@ def test_disk():
     assert checking.check_disk(free=1e9).mark == "ok"
     assert checking.check_disk(installed=False, free=1e9).mark == "FAIL"
     assert checking.check_disk(free=1e8).mark == "FAIL"
+
+
+def test_a_folder_that_cannot_be_written_is_said(monkeypatch):
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: real(path, mode) and not mode & os.W_OK)
+    line = checking.check_disk(free=5e9)
+    assert line.mark == "note" and "cannot be saved" in line.found
+    line = checking.check_disk(installed=False, free=5e9)
+    assert line.mark == "FAIL" and "copy the tutorial" in line.found
+
+
+def test_no_place_for_temporary_files_is_said_and_ends_no_report(monkeypatch):
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(checking.tempfile, "gettempdir", none)
+    line = checking.check_disk(free=5e9)
+    assert line.mark == "FAIL" and "set TMPDIR" in line.found
+    assert "TMPDIR" in checking.as_line(line)
 
 
 LISTING = """JupyterLab v4.6.6
@@ -378,6 +409,21 @@ def test_without_an_environment_it_says_what_to_run(tmp_path, closed_port):
     assert found["environment"][0] == "FAIL" and "python3 run.py setup" in found["environment"][1]
     assert found["python"][0] == found["ports"][0] == "ok" and "offline" not in found
     assert "refuses the connection" in found["uk1s3"][1]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.skipif(os.name == "nt", reason="NOT CHECKED: Windows always has a home folder")
+def test_without_home_and_temporary_folder_it_still_reports(tmp_path, closed_port):
+    report = tmp_path / "report.txt"
+    nowhere = {"HOME": "/dev/null", "TMPDIR": "/dev/null/x", "XDG_DATA_HOME": "/dev/null"}
+    command = [sys.executable, str(ROOT / "run.py"), "check", "--report", str(report)]
+    command += ["--no-environment", f"--endpoint=uk1s3=http://127.0.0.1:{closed_port}"]
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", timeout=50, env=os.environ | nowhere
+    )
+    assert "Traceback" not in done.stdout + done.stderr and done.stderr == ""
+    found = lines_by_name(report.read_text(encoding="utf-8").splitlines())
+    assert found["python"][0] == found["ports"][0] == "ok"
 
 
 def test_a_report_that_cannot_be_written_is_no_problem(tmp_path, capsys, monkeypatch):

@@ -1,5 +1,7 @@
 """run.py: what it does on good and bad computers, with stand-ins for slow installs."""
 
+import errno
+import hashlib
 import importlib.util
 import json
 import os
@@ -9,9 +11,13 @@ import subprocess
 import sys
 import time
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
+
+from tools import places
+from tools.claim import claim, try_to_lock
 
 ROOT = Path(__file__).resolve().parents[1]
 START = ROOT / "run.py"
@@ -92,6 +98,11 @@ def test_missing_venv_names_the_debian_package(run, monkeypatch, missing):
         ("NewConnectionError('...: Failed to establish a new connection')", "cannot be reached"),
         ("Max retries exceeded with url: /simple/zarr/", "cannot be reached"),
         ("ReadTimeoutError: Read timed out.", "cannot be reached"),
+        ("SSLError('certificate verify failed: certificate is not yet valid')", "set its clock"),
+        ("SSLError('certificate verify failed: certificate has expired')", "set its clock"),
+        ("[Errno 2] No usable temporary directory found in [...]", "set TMPDIR"),
+        ("[Errno 30] Read-only file system: '.venv'", "can only be read"),
+        ("OSError: [Errno 122] Disk quota exceeded", "disk is full"),
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM ...", "differs from the lock"),
         ("ERROR: No matching distribution found for numpy", "64-bit Python"),
         ("the ensurepip module is not available", "python3-venv"),
@@ -223,27 +234,42 @@ def test_an_interrupted_install_does_not_count_as_finished(run, steps, tmp_path,
     assert run.is_ready(tmp_path / ".venv", run.stamp_text(tmp_path / "requirements/lab.txt"))
 
 
+def test_damage_is_said_and_mended_once(run, steps, monkeypatch, capsys):
+    run.ensure("lab")
+    damage = iter(["zarr without its list of files"] * 2 + [""])  # before, in the claim, at the end
+    monkeypatch.setattr(run, "difference", lambda folder, lock: next(damage))
+    capsys.readouterr()
+    steps.clear()
+    run.ensure("lab")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == ".venv is damaged (zarr without its list of files), so it is made anew."
+    assert len(steps) == 3 and said[-1].strip() == ".venv is ready."
+
+
+def test_what_is_not_as_locked_does_not_count_as_finished(run, steps, monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "difference", lambda folder, lock: "zarr missing (lock ==3.1.6)")
+    with pytest.raises(run.SetupError, match=r"zarr missing \(lock ==3\.1\.6\).*again") as caught:
+        run.ensure("lab")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / ".venv" / "finished.json").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="NOT CHECKED: links need a right on Windows")
+def test_a_link_in_place_of_the_environment_is_replaced_not_followed(run, steps, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "precious").touch()
+    (tmp_path / ".venv").symlink_to("elsewhere")
+    run.ensure("lab")
+    assert (tmp_path / "elsewhere" / "precious").exists()
+    assert not (tmp_path / ".venv").is_symlink()
+
+
 def test_windows_line_ends_are_no_new_lock(run, tmp_path):
     lock = tmp_path / "requirements" / "lab.txt"
     lock.write_bytes(b"a==1\nb==2\n")
     before = run.stamp_text(lock)
     lock.write_bytes(b"a==1\r\nb==2\r\n")
     assert run.stamp_text(lock) == before
-
-
-@pytest.mark.timeout(100)
-def test_a_real_empty_environment_finds_the_repository(run, tmp_path, capsys):
-    """The real steps, with a lock that holds nothing, so that no network is needed."""
-    (tmp_path / "data_helpers_stand_in.py").write_text("where = __file__\n")
-    python = run.ensure("lab")
-    assert run.is_ready(tmp_path / ".venv", run.stamp_text(tmp_path / "requirements/lab.txt"))
-    found = subprocess.check_output(
-        [python, "-c", "import data_helpers_stand_in as d; print(d.where)"],
-        cwd=tmp_path.parent,
-        env=run.child_environment(),
-        text=True,
-    )
-    assert Path(found.strip()) == tmp_path / "data_helpers_stand_in.py"
 
 
 @pytest.mark.speed
@@ -259,6 +285,254 @@ def test_the_second_start_takes_under_two_seconds(run, tmp_path, capsys):
     seconds = time.perf_counter() - started
     assert second.returncode == 0 and "Making" not in second.stdout
     assert seconds < 2
+
+
+# --- a real environment, made by two at once -----------------------------------------------------
+
+
+def write_wheel(folder, name, version, files):
+    """Write a wheel by hand; return its line in a lock."""
+    inside = f"{name}-{version}.dist-info"
+    files = {
+        **files,
+        f"{inside}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{inside}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = [f"{path},,{len(text)}" for path, text in files.items()] + [f"{inside}/RECORD,,"]
+    wheel = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+        archive.writestr(f"{inside}/RECORD", "\n".join(record) + "\n")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    return f"{name}=={version} \\\n    --hash=sha256:{digest}\n"
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """A repository with a lock of two tiny packages, set up by two at once; what they said."""
+    root = tmp_path_factory.mktemp("pair")
+    (root / "data_helpers_stand_in.py").write_text("where = __file__\n")
+    copy_tools(root)
+    shutil.copy(START, root)
+    for name in ("requirements", "wheelhouse"):
+        (root / name).mkdir()
+    files = {"tiny_package/__init__.py": "x = 1\n", "tiny_package/data/a.txt": "many words"}
+    lock = write_wheel(root / "wheelhouse", "tiny_package", "1.0", files)
+    lock += write_wheel(root / "wheelhouse", "Second.One", "2.0", {"one_file.py": "y = 2\n"})
+    lock += "other==1.0 ; python_full_version < '3' \\\n    --hash=sha256:" + "0" * 64 + "\n"
+    (root / "requirements" / "lab.txt").write_text(lock)
+    start = [sys.executable, "run.py", "setup"]
+    options = {"cwd": root, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(start, **options) as first:
+        said = first.stdout.readline()  # it has begun
+        with subprocess.Popen(start, **options) as second:
+            outcomes = [(said + first.communicate()[0], first), (second.communicate()[0], second)]
+    return root, outcomes
+
+
+@pytest.mark.timeout(100)
+def test_of_two_at_once_one_works_and_the_other_waits(pair):
+    root, [(first, one), (second, two)] = pair
+    assert (one.returncode, two.returncode) == (0, 0), first + second
+    assert "Making .venv" in first and "Making" not in second
+    if "waiting" in second:  # on a very busy computer it may have come too late
+        who = rf"Another run\.py \(process {one.pid}, since \d\d:\d\d:\d\d\) is making \.venv"
+        assert re.match(who + " in this folder: waiting for it", second)
+    assert (root / ".venv" / "finished.json").exists()
+
+
+@pytest.mark.timeout(100)
+def test_the_real_environment_finds_the_repository(pair, run):
+    root = pair[0]
+    command = [run.venv_python(root / ".venv"), "-c"]
+    command += ["import one_file, tiny_package, data_helpers_stand_in as d; print(d.where)"]
+    found = subprocess.check_output(
+        command, cwd=root.parent, env=run.child_environment(), text=True
+    )
+    assert Path(found.strip()) == root / "data_helpers_stand_in.py"
+
+
+@pytest.fixture
+def real(pair, run, monkeypatch):
+    """The module run.py with the real environment as its own; what a test moves is put back."""
+    root = pair[0]
+    monkeypatch.setattr(run, "ROOT", root)
+    folder, lock = root / ".venv", root / "requirements" / "lab.txt"
+    assert run.problem(folder, lock) is None
+    site = next(folder.glob("[Ll]ib/**/site-packages"))
+    kept = root / "kept"
+    kept.mkdir()
+    for path in ours(site):
+        shutil.copytree(path, kept / path.name)
+    yield run, folder, lock, site
+    for path in ours(site):
+        shutil.rmtree(path)
+    for path in kept.iterdir():
+        path.rename(site / path.name)
+    kept.rmdir()
+    if (site / "gone").exists():
+        (site / "gone").rename(site / "pip")
+
+
+def ours(site):
+    """The folders of the tiny packages."""
+    return [path for path in site.iterdir() if path.name.lower().startswith("tiny")]
+
+
+def no_file(site):
+    (site / "tiny_package" / "data" / "a.txt").unlink()
+
+
+def half_a_file(site):
+    (site / "tiny_package" / "data" / "a.txt").write_text("many")
+
+
+def no_package(site):
+    shutil.rmtree(site / "tiny_package")
+
+
+def no_record(site):
+    (site / "tiny_package-1.0.dist-info" / "RECORD").unlink()
+
+
+def half_a_record(site):
+    (site / "tiny_package-1.0.dist-info" / "RECORD").write_text(
+        "tiny_package/__init__.py,,6\ntiny_"
+    )
+
+
+def unknown(site):
+    shutil.rmtree(site / "tiny_package-1.0.dist-info")
+
+
+def newer(site):
+    (site / "tiny_package-1.0.dist-info").rename(site / "tiny_package-1.1.dist-info")
+
+
+def twice(site):
+    shutil.copytree(site / "tiny_package-1.0.dist-info", site / "tiny_package-0.9.dist-info")
+
+
+def no_pip(site):
+    (site / "pip").rename(site / "gone")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (no_file, "tiny_package without tiny_package/data/a.txt"),
+        (half_a_file, "tiny_package with half of tiny_package/data/a.txt"),
+        (no_package, "tiny_package without tiny_package/"),
+        (no_record, "tiny_package without its list of files"),
+        (half_a_record, "tiny_package without its list of files"),
+        (unknown, "tiny_package missing (lock ==1.0)"),
+        (newer, "tiny_package 1.1 (lock ==1.0)"),
+        (twice, "tiny_package 0.9 and 1.0 (lock ==1.0)"),
+        (no_pip, "its packages cannot be listed"),
+    ],
+)
+def test_each_damage_is_noticed(real, damage, said):
+    run, folder, lock, site = real
+    damage(site)
+    assert said in run.problem(folder, lock).replace("tiny-package", "tiny_package")
+
+
+def test_what_the_user_adds_is_no_damage(real):
+    run, folder, lock, site = real
+    (site / "tiny_package" / "data" / "a.txt").write_text("many words and a note of my own")
+    (site / "mine-1.0.dist-info").mkdir()
+    assert run.problem(folder, lock) is None
+
+
+def test_an_interpreter_that_is_gone_is_noticed(real):
+    run, folder, lock, _ = real
+    python = run.venv_python(folder)
+    python.rename(python.with_name("gone"))
+    assert run.problem(folder, lock) == "its Python does not start"
+    python.with_name("gone").rename(python)
+
+
+@pytest.mark.speed
+def test_looking_for_damage_takes_under_a_second():
+    """In the environment that runs this test, which is larger than the learner's."""
+    lock = ROOT / "requirements" / "test.txt"
+    command = [sys.executable, "-I", ROOT / "tools" / "compare_lock.py", lock]
+    seconds = []
+    for _ in range(4):  # the disk may be slow at first, and the computer busy
+        started = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, timeout=60, text=True)
+        seconds.append(time.perf_counter() - started)
+    assert done.returncode == 0, done.stdout
+    assert min(seconds) < 1
+
+
+# --- who works in a folder ------------------------------------------------------------------------
+
+HOLD = """
+import subprocess, sys, time
+from pathlib import Path
+from tools.claim import claim
+with claim(Path(sys.argv[1]), "making .venv"):
+    sleeping = "import sys, time; print('held', flush=True); time.sleep(float(sys.argv[1]))"
+    if sys.argv[2] == "itself":
+        print("held", flush=True)
+    else:
+        child = [sys.executable, "-c", sleeping, sys.argv[2]]
+        subprocess.Popen(child, close_fds=False)
+    time.sleep(60)
+"""
+
+
+def held(path, how):
+    """Start a process that holds a claim, or whose child does for some seconds after its death."""
+    command = [sys.executable, "-c", HOLD, str(path), how]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_claim_ends_with_who_was_killed(tmp_path, capsys):
+    path = tmp_path / ".venv.lock"
+    with held(path, "itself") as process:
+        with open(path, "r+") as file:
+            assert not try_to_lock(file.fileno())
+        process.kill()
+    started = time.monotonic()
+    with claim(path, "making .venv"):
+        assert time.monotonic() - started < 5
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="NOT CHECKED: on Windows no file in use is deleted")
+def test_pip_that_outlives_its_run_is_waited_for(tmp_path, capsys):
+    path = tmp_path / ".venv.lock"
+    with held(path, "1.5") as process:
+        process.kill()
+        process.wait()
+        with claim(path, "making .venv"):
+            pass
+    said = capsys.readouterr().out
+    assert f"(process {process.pid}, since " in said and said.count("waiting for it") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="NOT CHECKED: on Windows no file in use is deleted")
+def test_each_step_of_the_set_up_holds_the_claim(run):
+    _, end = os.pipe()
+    os.set_inheritable(end, True)  # as a claim's file is
+    run.quietly([sys.executable, "-c", f"import os; os.fstat({end})"])
+
+
+def test_a_disk_without_locks_is_said_and_no_obstacle(tmp_path, capsys, monkeypatch):
+    module = pytest.importorskip("fcntl", reason="NOT CHECKED: this is for other systems")
+
+    def none_left(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(module, "flock", none_left)
+    with claim(tmp_path / "x", "making .venv"):
+        pass
+    assert "keeps no locks" in capsys.readouterr().out
 
 
 # --- the user's own settings ------------------------------------------------------------------
@@ -281,6 +555,102 @@ def test_a_home_that_cannot_be_written_is_replaced(run, monkeypatch, tmp_path):
     assert run.child_environment()["HOME"] == str(tmp_path / ".home")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert run.child_environment()["HOME"] == str(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="NOT CHECKED: Windows always has a home folder")
+@pytest.mark.parametrize("home", ["/dev/null", "/dev/null/x", "relative", ""])
+def test_no_home_is_replaced_by_one_here(run, monkeypatch, tmp_path, home):
+    monkeypatch.setenv("HOME", home)
+    if not home:
+        monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # nobody knows this user
+    env = run.child_environment()
+    assert env["HOME"] == str(tmp_path / ".home") and os.path.isdir(env["HOME"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="NOT CHECKED: Windows has other folders")
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (".jupyter", "JUPYTER_CONFIG_DIR"),
+        (".ipython", "IPYTHONDIR"),
+        (".local", "JUPYTER_RUNTIME_DIR"),
+        ("Library", "JUPYTER_RUNTIME_DIR"),
+    ],
+)
+def test_jupyter_is_led_where_it_can_write(run, monkeypatch, tmp_path, place, name):
+    if place == ("Library" if sys.platform != "darwin" else ".local"):
+        pytest.skip("another system's folder")
+    for variable in ("XDG_DATA_HOME", "JUPYTER_DATA_DIR", name):
+        monkeypatch.delenv(variable, raising=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    assert name not in run.child_environment()
+    (home / place).touch()  # a file where a folder should be
+    env = run.child_environment()
+    assert env["HOME"] == str(home) and env[name] == str(tmp_path / ".home" / name.lower())
+    assert os.path.isdir(env[name])
+
+
+def test_a_variable_that_leads_nowhere_is_replaced(run, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "file" / "runtime"))
+    led = run.child_environment()["JUPYTER_RUNTIME_DIR"]
+    assert led == str(tmp_path / ".home" / "jupyter_runtime_dir")
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "new" / "runtime"))
+    assert run.child_environment()["JUPYTER_RUNTIME_DIR"] == str(tmp_path / "new" / "runtime")
+
+
+@pytest.mark.parametrize("trouble", ["none", "only this folder", "full"])
+def test_temporary_files_are_led_where_there_is_room(run, monkeypatch, tmp_path, trouble):
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    class Room:
+        free = 10**12
+
+    monkeypatch.setattr(places.shutil, "disk_usage", lambda _: Room)
+    assert run.child_environment().get("TMPDIR") == os.environ.get("TMPDIR")
+    if trouble == "full":
+        monkeypatch.setattr(places.shutil, "disk_usage", lambda _: FakeDisk)
+    find = none if trouble == "none" else os.getcwd if trouble == "only this folder" else None
+    monkeypatch.setattr(places.tempfile, "gettempdir", find or places.tempfile.gettempdir)
+    assert run.child_environment()["TMPDIR"] == str(tmp_path / ".home" / "tmp")
+    assert (tmp_path / ".home" / "tmp").is_dir()
+
+
+def nobody_can_write(run, monkeypatch):
+    """Nothing can be written, which the tests' user would not feel if it may do everything."""
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+
+    def forbidden(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "makedirs", forbidden)
+
+
+def test_a_read_only_folder_is_said(run, steps, monkeypatch, tmp_path):
+    nobody_can_write(run, monkeypatch)
+    with pytest.raises(run.SetupError, match=r"cannot write to .*copy the tutorial") as caught:
+        run.main(["setup"])
+    assert str(tmp_path) in str(caught.value) and steps == []
+
+
+def test_a_finished_environment_in_a_read_only_folder_starts(run, steps, monkeypatch, tmp_path):
+    run.ensure("lab")
+    commands = []
+    monkeypatch.setattr(run, "hand_over", lambda command: commands.append(command) or 0)
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    real = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: real(path, mode) and str(path) != str(tmp_path)
+    )
+    assert run.main(["lab"]) == 0 and len(commands) == 1
+    nobody_can_write(run, monkeypatch)
+    assert run.main(["setup"]) == 0
+    with pytest.raises(run.SetupError, match="set HOME"):
+        run.main(["lab"])
+    assert run.main(["check"]) == 0 and len(commands) == 2  # says by itself what is wrong
 
 
 def test_a_kit_reads_its_mirror_unless_the_user_says_otherwise(run, monkeypatch, tmp_path, capsys):

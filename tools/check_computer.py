@@ -44,6 +44,7 @@ ENDPOINTS = {  # the same as in data_helpers/sources.py, which needs packages
 }
 PROBE_KEY = "idr/zarr/v0.1/6001247.zarr/.zattrs"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+CLOCK_CODES = (9, 10)  # of OpenSSL: a certificate is not valid yet, or not any more
 PYTHONS = ((3, 11), (3, 13))
 SETUP = "run: python3 run.py setup"
 MEMORY_MB, DISK_MB, DISK_SETUP_MB = 1000, 300, 1500
@@ -78,26 +79,13 @@ def check_python(version=sys.version_info[:2], bits=64 if sys.maxsize > 2**32 el
 
 
 def check_packages(lock=None):
-    """Compare every installed package with the lock."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    from packaging.requirements import Requirement
+    """Compare every installed package with the lock, and its files with its own list of them."""
+    sys.path.insert(0, str(ROOT))
+    from tools.compare_lock import differences, installed, required, site_packages
 
     text = lock or (ROOT / "requirements" / "lab.txt").read_text(encoding="utf-8")
-    wrong, count, key = [], 0, []
-    for line in re.findall(r"^[A-Za-z0-9][^\n\\]*", text, re.MULTILINE):
-        requirement = Requirement(line.strip())
-        if requirement.marker and not requirement.marker.evaluate():
-            continue
-        count += 1
-        try:
-            installed = version(requirement.name)
-        except PackageNotFoundError:
-            installed = "missing"
-        if installed == "missing" or installed not in requirement.specifier:
-            wrong.append(f"{requirement.name} {installed} (lock {requirement.specifier})")
-        if requirement.name in KEY_PACKAGES:
-            key.append(f"{requirement.name} {installed}")
+    wrong, count, there = differences(text), len(required(text)), installed(site_packages())
+    key = [f"{name} {version}" for name in KEY_PACKAGES for version in there.get(name, ())]
     if wrong:
         some = ", ".join(wrong[:4]) + (f" and {len(wrong) - 4} more" if len(wrong) > 4 else "")
         return fail("packages", f"{len(wrong)} of {count} differ from the lock: {some}; {SETUP}")
@@ -144,6 +132,16 @@ def check_disk(installed=True, free=None):
     found = f"{free / 1000:.1f} GB free"
     if free < need:
         return fail("disk", f"{found}, {need / 1000:.1f} GB are needed: delete or move files")
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        advice = "set TMPDIR to a folder that you can write to"
+        return fail("disk", f"{found}, but no place for temporary files: {advice}")
+    if not os.access(str(ROOT), os.W_OK):
+        advice = "copy the tutorial into a folder of yours"
+        if installed:
+            return note("disk", f"{found}, but notebooks cannot be saved in this folder: {advice}")
+        return fail("disk", f"{found}, but you cannot write to this folder: {advice}")
     return ok("disk", found)
 
 
@@ -245,7 +243,13 @@ def probe(endpoint, proxies=None):
         return with_latency
     except socket.gaierror:
         raise Trouble(f"no DNS: the name of {who} is not known; is there internet?") from None
-    except ssl.SSLCertVerificationError:
+    except ssl.SSLCertVerificationError as error:
+        if getattr(error, "verify_code", 0) in CLOCK_CODES:
+            today = time.strftime("%Y-%m-%d %H:%M")
+            raise Trouble(
+                f"its certificate is not valid at the time that this computer shows ({today}): "
+                "if that is not the time, set the clock"
+            ) from None
         raise Trouble(
             "TLS interception: the certificate is not one that Python trusts, so a proxy or virus "
             "scanner reads along (or the clock is wrong); ask IT, or use another network"
@@ -454,7 +458,10 @@ def personal():
     except Exception:  # nobody knows
         pass
     folders = {os.path.expanduser("~"): "~", str(ROOT): "(this folder)"}
-    folders[tempfile.gettempdir()] = "(temporary folder)"
+    try:
+        folders[tempfile.gettempdir()] = "(temporary folder)"
+    except OSError:  # there is none
+        pass
     found = {path: word for path, word in folders.items() if len(path) > 1}
     words = {name: "(user)" for name in names if len(name) > 1}
     words[platform.node()] = "(this computer)"

@@ -34,13 +34,17 @@ def installed(site):
     return found
 
 
+def site_packages():
+    return sysconfig.get_path("purelib")
+
+
 def tidy(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def differences(lock, site=None):
     """Return one short text for each package that is not as locked, or not there whole."""
-    site = site or sysconfig.get_path("purelib")
+    site = site or site_packages()
     there, wrong, records = installed(site), [], {}
     for name, requirement in required(lock).items():
         versions = there.get(name, {})
