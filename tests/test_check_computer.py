@@ -435,12 +435,14 @@ def test_a_report_that_cannot_be_written_is_no_problem(tmp_path, capsys, monkeyp
 
 def test_an_old_python_can_read_it():
     """What runs before there is an environment must not need a new Python."""
-    for path in (TOOL, ROOT / "run.py"):
+    parts = (ROOT / "tools" / "claim.py", ROOT / "tools" / "places.py")
+    for path in (TOOL, ROOT / "run.py", *parts):
         ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 7))
     imported = set()
-    for node in ast.parse(TOOL.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Import):
-            imported |= {name.name.split(".")[0] for name in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            imported.add(node.module.split(".")[0])
+    for path in (TOOL, *parts):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import):
+                imported |= {name.name.split(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.split(".")[0])
     assert imported <= set(sys.stdlib_module_names)
