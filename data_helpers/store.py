@@ -109,6 +109,12 @@ class RetryingStore(Store):
         name = self.access.lasting_name(self.url) if self.access else ""
         return self.url, self._secret.mark, name, str(self.missing_as_empty)
 
+    @property
+    def lasting_name(self) -> str:
+        """The address, with what of its query is no secret: the same after a new signature."""
+        name = self.access.lasting_name(self.url) if self.access else ""
+        return (name or self.url) + self._secret.lasting_mark
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RetryingStore) and self.identity == other.identity
 

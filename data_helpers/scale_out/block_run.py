@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import random
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,23 +10,27 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
 import zarr
 from numcodecs import Blosc
 from zarr.abc.store import Store
+from zarr.storage import MemoryStore
 
 from .._progress import progress_bar
 from ..errors import OmeZarrError
 from ..multiscale import Multiscale
 from ..stored_array import StoredArray
 from .blocks import AXES, Block, neighbours_of, plan_blocks
+from .claim import claim, store_of
+from .fingerprint import fingerprint
+from .image_name import name_of_image
 from .joining import join, sum_parts
 from .matching import matching_labels
+from .parameters import plain
 from .results import RunResults
-from .tasks import Segment, segment_block, write_labels
+from .tasks import Segment, segment_block, segment_missing_block, write_labels
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -77,6 +81,7 @@ class BlockRun:
     block_shape: Sequence[int] = (64, 64, 64)
     overlap: Sequence[int] = (16, 16, 16)
     parameters: dict[str, Any] = field(default_factory=dict)
+    _is_first: bool = field(default=True, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         roles = self.image.roles
@@ -89,45 +94,43 @@ class BlockRun:
         if isinstance(self.results, str | Path) and "://" not in str(self.results):
             folder = str(Path(self.results).expanduser().absolute())  # the same for each worker
             object.__setattr__(self, "results", folder)
-        wanted, group = self._identity(), zarr.open_group(self.results, mode="a", zarr_format=2)
-        found: Any = group.attrs.get("run", wanted)
-        differing = [key for key in wanted if found.get(key) != wanted[key]]
-        if differing:
-            raise OmeZarrError(
-                f"{Path(str(self.results)).name} holds results of another "
-                f"{' and another '.join(differing)}: take a new folder, or delete this one."
-            )
-        if "run" not in group.attrs:
-            self._create(group)
-            group.attrs["run"] = wanted  # last, so that what it stands for is there
+        first = claim(store_of(self.results), Path(str(self.results)).name, self._identity())
+        object.__setattr__(self, "_is_first", first)
+        RunResults.prepare(self.results, self._layout())
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same for results to belong together, as JSON keeps it."""
         return {
-            "image": [urlsplit(self.image.url).path, self.image.synthetic, str(self.level)],
-            "time or channel": [self.t, self.c],
+            "image": [name_of_image(self.image), self.image.paths[self.image.index(self.level)]],
+            "time or channel": [int(self.t), int(self.c)],
             "shape": list(self.shape),
             "block shape": [int(size) for size in self.block_shape],
             "overlap": [int(size) for size in self.overlap],
-            "segment function": _source_of(self.segment),
-            "set of parameters": {key: _plain(value) for key, value in self.parameters.items()},
+            "segment function": fingerprint(self.segment),
+            "set of parameters": {
+                str(key): plain(value, f"parameters[{key!r}]")
+                for key, value in self.parameters.items()
+            },
         }
 
-    def _create(self, group: zarr.Group) -> None:
-        """Make the two arrays: labels of the blocks, and the finished label image."""
+    def _layout(self) -> MemoryStore:
+        """The two arrays without pixels: labels of the blocks, and the finished label image."""
+        store = MemoryStore()
+        group = zarr.open_group(store, mode="w", zarr_format=2)
         padded = [b + 2 * extra for b, extra in zip(self.block_shape, self.overlap, strict=True)]
         grid = [n + 1 for n in self.blocks[-1].at]
-        options = {"dtype": "uint32", "compressors": Blosc("zstd", 3), "overwrite": True}
+        options = {"dtype": "uint32", "compressors": Blosc("zstd", 3)}
         group.create_array(
             "blocks",
             shape=tuple(n * size for n, size in zip(grid, padded, strict=True)),
             chunks=tuple(padded),
             **options,
         )
-        labels = group.create_group("labels", overwrite=True)
+        labels = group.create_group("labels")
         labels.attrs["multiscales"] = [_label_metadata(self.image, self.level)]
         labels.attrs["image-label"] = {"version": "0.4"}
         labels.create_array("0", shape=self.shape, chunks=tuple(self.block_shape), **options)
+        return store
 
     @property
     def stored(self) -> StoredArray:
@@ -187,12 +190,12 @@ class BlockRun:
         pandas.DataFrame
             The blocks that failed, with columns "block" and "why"; no row if all is well.
         """
-        waiting = list(self.missing() if blocks is None else blocks)
+        waiting = self._next_blocks() if blocks is None else list(blocks)
         failures: dict[str, str] = {}
         with progress_bar(len(waiting), "Blocks") as bar:
             for pause in (0.0, *pauses):
                 time.sleep(pause)
-                failures = self._try(client, waiting, timeout, bar.update)
+                failures = self._try(client, waiting, timeout, bar.update, blocks is None)
                 waiting = [block for block in waiting if block.name in failures]
                 if not waiting:
                     break
@@ -200,14 +203,25 @@ class BlockRun:
         RunResults(self.results).put_table("failed.parquet", failed)
         return failed.reset_index(drop=True)
 
+    def _next_blocks(self) -> list[Block]:
+        """The missing blocks; in random order if another process may be at work on them, too."""
+        missing = self.missing()
+        return missing if self._is_first else random.sample(missing, len(missing))
+
     def _try(
-        self, client: Client, blocks: Sequence[Block], timeout: float, done: Callable[[], object]
+        self,
+        client: Client,
+        blocks: Sequence[Block],
+        timeout: float,
+        done: Callable[[], object],
+        missing_only: bool,
     ) -> dict[str, str]:
         """Compute blocks once, call `done` after each; return those that failed, and why."""
         from distributed import as_completed
 
         volume = (self.stored, self._leading_index)
-        task = partial(segment_block, self.results, volume, self.segment, self.parameters)
+        compute = segment_missing_block if missing_only else segment_block
+        task = partial(compute, self.results, volume, self.segment, self.parameters)
         futures = client.map(task, blocks, pure=False)
         names = {future.key: block.name for future, block in zip(futures, blocks, strict=True)}
         left = dict.fromkeys(names.values(), f"It was not finished within {timeout:g} s.")
@@ -301,21 +315,6 @@ def _gather(
     except BaseException:  # one has failed, or somebody has stopped the cell
         client.cancel(futures)
         raise
-
-
-def _plain(value: Any) -> Any:
-    """A parameter as JSON keeps it."""
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _source_of(function: Segment) -> str:
-    """The text of a function, which tells whether it was changed."""
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):
-        return f"{type(function).__name__} {getattr(function, '__qualname__', '')}".strip()
 
 
 def _one_sentence(error: BaseException | None) -> str:

@@ -11,18 +11,45 @@ import pandas as pd
 import zarr
 from zarr.abc.store import Store
 from zarr.buffer import default_buffer_prototype
+from zarr.storage import MemoryStore
 
 from .._interrupt import result, submit
 from ..errors import OmeZarrError
 from .blocks import Block, slices
+from .claim import cannot_be_kept, store_of
 
 
 class RunResults:
     """The store of a run: arrays, and tables beside them."""
 
     def __init__(self, store: str | Path | Store) -> None:
-        self.group = zarr.open_group(store, mode="r+", zarr_format=2)
-        self.store: Store = self.group.store
+        self.store = store_of(store)
+        self.group = zarr.open_group(self.store, mode="r+", zarr_format=2)
+
+    @classmethod
+    def prepare(cls, results: str | Path | Store, layout: MemoryStore) -> RunResults:
+        """Write the metadata of all arrays, as far as they are not there.
+
+        Whoever works on a run writes the same; none waits for another, who may have been killed.
+        """
+        store = store_of(results)
+
+        async def write() -> None:
+            async for key in layout.list():
+                content = await layout.get(key, default_buffer_prototype())
+                if content is None or await store.exists(key):
+                    continue
+                try:
+                    await store.set(key, content)
+                except OSError:
+                    if not await store.exists(key):  # else, on Windows, another run reads it
+                        raise
+
+        try:
+            result(submit(write()))
+        except OSError as error:
+            raise cannot_be_kept(str(results), error) from None
+        return cls(results)
 
     def put_block(self, block: Block, labels: np.ndarray) -> None:
         """Keep the labels of a block and its overlap."""
@@ -57,6 +84,10 @@ class RunResults:
         if buffer is None:
             raise OmeZarrError(f"{self.store} holds no {key}.")
         return pd.read_parquet(io.BytesIO(buffer.to_bytes()))
+
+    def has(self, key: str) -> bool:
+        """Whether there is such an object."""
+        return result(submit(self.store.exists(key)))
 
     def names(self, prefix: str) -> set[str]:
         """Names of the objects below a prefix."""

@@ -44,7 +44,24 @@ def segment_block(
     kept.put_block(block, labels)
     core = block.inside(block.start, block.stop)
     part = measure(labels[core], pixels[core], block.start)
-    kept.put_table(f"parts/{block.name}.parquet", part)  # last: this makes the block a done one
+    kept.put_table(_part_of(block), part)  # last: this makes the block a done one
+
+
+def _part_of(block: Block) -> str:
+    """The key of what is measured in a block."""
+    return f"parts/{block.name}.parquet"
+
+
+def segment_missing_block(
+    results: str | Path | Store,
+    volume: tuple[StoredArray, tuple[int, ...]],
+    segment: Segment,
+    parameters: dict[str, Any],
+    block: Block,
+) -> None:
+    """The same, unless another process that shares the work has done the block meanwhile."""
+    if not RunResults(results).has(_part_of(block)):
+        segment_block(results, volume, segment, parameters, block)
 
 
 def measure(labels: np.ndarray, pixels: np.ndarray, start: Sequence[int]) -> pd.DataFrame:
