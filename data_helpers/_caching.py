@@ -23,6 +23,24 @@ class CachedObject(Protocol):
         """Its bytes; None says that there is no such key."""
 
 
+class Doubt:
+    """From now on, believe nothing that was kept before: an image is looked for a second time.
+
+    It is remembered by name what was confirmed since, not by the time, which may be set back.
+    """
+
+    def __init__(self) -> None:
+        self._confirmed: dict[str, str] = {}
+
+    def confirm(self, name: str, etag: str) -> None:
+        """The endpoint has just said so."""
+        self._confirmed[name] = etag
+
+    def concerns(self, name: str, etag: str) -> bool:
+        """Whether a version of an object is to be confirmed before use."""
+        return self._confirmed.get(name) != etag
+
+
 class CacheView(Protocol):
     """The part of a cache that belongs to one image."""
 
@@ -32,7 +50,7 @@ class CacheView(Protocol):
     async def find(self, key: str, byte_range: ByteRequest | None) -> CachedObject | None:
         """What is kept of a key, or of a part of it."""
 
-    def trusts(self, entry: CachedObject) -> bool:
+    def trusts(self, key: str, entry: CachedObject) -> bool:
         """Whether it may be used without asking the endpoint."""
 
     async def keep(
@@ -47,7 +65,7 @@ class CacheView(Protocol):
 class Cache(Protocol):
     """A cache of objects, for any number of images."""
 
-    def view(self, address: str, since: int = 0) -> CacheView:
+    def view(self, address: str, doubt: Doubt | None = None) -> CacheView:
         """The part for the image at an address; see `data_helpers.cache`."""
 
 

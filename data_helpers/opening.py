@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from ._caching import Cache, CacheView, find_cache
+from ._caching import Cache, CacheView, Doubt, find_cache
 from ._collection import images_of, in_words, is_collection
 from ._plate.metadata import plate_advice
 from ._store.access import find_access
@@ -131,7 +130,7 @@ class Context(NamedTuple):
 
     cache: Cache | None = None
     missing_as_empty: bool = False
-    since: int = 0
+    doubt: Doubt | None = None
     options: HiddenOptions | None = None
 
     def at(self, source: str | Source | None) -> Context:
@@ -154,7 +153,7 @@ class Context(NamedTuple):
         """The part of the cache for an image; None for a local folder, or without a cache."""
         if self.cache is None or "://" not in name:
             return None
-        return self.cache.view(lasting_address(name) + mark, self.since)
+        return self.cache.view(lasting_address(name) + mark, self.doubt)
 
 
 def context_of(
@@ -175,13 +174,12 @@ def context_of(
 
 def open_cached(context: Context, opening: Callable[[Context], Opened]) -> Opened:
     """Open something through a cache; that there is none is never concluded from the cache."""
-    started = time.time_ns()
     try:
         return opening(context)
     except (ImageNotFoundError, NotOmeZarrError, MalformedMetadataError):
         if context.cache is None:
             raise
-    return opening(context._replace(since=started))
+    return opening(context._replace(doubt=Doubt()))
 
 
 def _find(

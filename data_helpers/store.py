@@ -228,7 +228,7 @@ class RetryingStore(Store):
         kept = await self.cache.find(name, byte_range)
         if kept:
             answer = None if kept.data is None else Answer(kept.data, kept.etag)
-            if self.cache.trusts(kept):
+            if self.cache.trusts(name, kept):
                 return answer
             if answer and await transport.has_etag(self._path(key), kept.etag, self.access):
                 await self.cache.keep(name, byte_range, answer.etag, answer.data)  # confirmed

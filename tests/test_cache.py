@@ -424,8 +424,9 @@ def test_that_a_chunk_is_missing_is_believed_for_a_day(served, tmp_path, kept, m
     (tmp_path / "again/2/2/1").rename(tmp_path / "served/0/2/2/1")
     np.testing.assert_array_equal(read(served, kept), EXPECTED)
     served.requests()
-    now = time.time_ns
-    monkeypatch.setattr(time, "time_ns", lambda: now() + 25 * 3600 * 10**9)
+    for clock in ("time_ns", "monotonic_ns"):  # a folder outlives the kernel, a memory does not
+        now = getattr(time, clock)
+        monkeypatch.setattr(time, clock, lambda now=now: now() + 25 * 3600 * 10**9)
     np.testing.assert_array_equal(read(served, kept), PIXELS)
     assert served.requests() == 2  # the chunk, and zarr.json, which is still missing
     np.testing.assert_array_equal(read(served, kept), PIXELS)
@@ -507,7 +508,7 @@ def test_a_new_version_drops_the_old_one(kept):
 def test_to_use_an_entry_does_not_confirm_it(kept):
     kept.keep("a", "all", "v", b"data")
     first = kept.find("a", "all").confirmed
-    assert abs(time.time_ns() - first) < 10**10
+    assert abs(kept.now() - first) < 10**10
     time.sleep(0.05)
     kept.find("a", "all")
     assert kept.find("a", "all").confirmed == first
@@ -1009,9 +1010,9 @@ def test_clearing_needs_a_cache(tmp_path, monkeypatch):
                 work(none)
     monkeypatch.setenv("OME_ZARR_CACHE", str(tmp_path / "c"))
     clear_cache()
-    assert find_cache(None).rechecked == 0
+    assert find_cache(None).rechecked == ""
     recheck_cache()
-    assert find_cache(None).rechecked > 0
+    assert find_cache(None).rechecked > ""
 
 
 def test_it_says_how_full_it_is(kept):

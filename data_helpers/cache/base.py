@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest
 
+from .._caching import Doubt
 from ..errors import OmeZarrError
 
 MISSING_SECONDS = 24 * 3600
@@ -29,7 +29,9 @@ class Entry(NamedTuple):
     data: bytes | None
     """The object or a part of it; None says that there is no such key."""
     confirmed: int
-    """When the endpoint last said so, in nanoseconds since 1970."""
+    """When the endpoint last said so, in nanoseconds on the clock of the cache."""
+    recheck: str = ""
+    """The last call of `Cache.recheck` before that."""
 
 
 class Cache(ABC):
@@ -58,8 +60,15 @@ class Cache(ABC):
 
     @property
     @abstractmethod
-    def rechecked(self) -> int:
-        """When `recheck` was called last, in nanoseconds since 1970; 0 if never."""
+    def rechecked(self) -> str:
+        """A name for the last call of `recheck`; empty if there was none.
+
+        A name and not a time, because a clock may be set back.
+        """
+
+    @abstractmethod
+    def now(self) -> int:
+        """Nanoseconds on the clock of the cache."""
 
     @abstractmethod
     def find(self, name: str, part: str) -> Entry | None:
@@ -87,23 +96,28 @@ class Cache(ABC):
     def recheck(self) -> None:
         """From now on, have each entry confirmed by the endpoint before it is used again."""
 
-    def trusts(self, entry: Entry, since: int = 0) -> bool:
-        """Whether an entry may be used without asking; `since` asks for a later confirmation."""
-        if entry.data is None:
-            since = max(since, time.time_ns() - MISSING_SECONDS * 10**9)
-        return entry.confirmed >= max(since, self.rechecked)
+    def trusts(self, entry: Entry) -> bool:
+        """Whether an entry may be used without asking the endpoint.
 
-    def view(self, address: str, since: int = 0) -> CacheView:
+        That there is no such key is believed for a day; of an entry from the future nobody knows
+        how old it is.
+        """
+        if entry.recheck != self.rechecked:
+            return False
+        day = MISSING_SECONDS * 10**9
+        return entry.data is not None or abs(self.now() - entry.confirmed) <= day
+
+    def view(self, address: str, doubt: Doubt | None = None) -> CacheView:
         """The part of the cache for the image at an address.
 
         Parameters
         ----------
         address : str
             What names the image, today and tomorrow.
-        since : int
-            Entries confirmed before this (nanoseconds since 1970) are confirmed before use.
+        doubt : Doubt, optional
+            What is to be confirmed before use.
         """
-        return CacheView(self, address, since)
+        return CacheView(self, address, doubt)
 
     async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Do a piece of work of this cache without holding up the requests in flight."""
@@ -119,31 +133,35 @@ class CacheView:
         Where the entries are.
     prefix : str
         Address of the image. It must mean the same image tomorrow.
-    since : int
-        Entries confirmed before this (nanoseconds since 1970) are confirmed before use.
+    doubt : Doubt, optional
+        What is to be confirmed before use.
     """
 
-    def __init__(self, cache: Cache, prefix: str, since: int = 0) -> None:
-        self.cache, self.prefix, self.since = cache, prefix, since
+    def __init__(self, cache: Cache, prefix: str, doubt: Doubt | None = None) -> None:
+        self.cache, self.prefix, self.doubt = cache, prefix, doubt
 
     def below(self, path: str) -> CacheView:
         """The view of a folder below the image, such as ``labels/0``."""
-        return CacheView(self.cache, f"{self.prefix}/{path}", self.since)
+        return CacheView(self.cache, f"{self.prefix}/{path}", self.doubt)
 
     async def find(self, key: str, byte_range: ByteRequest | None) -> Entry | None:
         """The entry of a key, or of a part of it."""
         return await self.cache.run(self.cache.find, f"{self.prefix}/{key}", part_name(byte_range))
 
-    def trusts(self, entry: Entry) -> bool:
+    def trusts(self, key: str, entry: Entry) -> bool:
         """Whether an entry may be used without asking the endpoint."""
-        return self.cache.trusts(entry, self.since)
+        if self.doubt and self.doubt.concerns(f"{self.prefix}/{key}", entry.etag):
+            return False
+        return self.cache.trusts(entry)
 
     async def keep(
         self, key: str, byte_range: ByteRequest | None, etag: str, data: bytes | None
     ) -> bool:
         """Keep an answer (None for "no such key"); whether it shows that the object changed."""
-        part = part_name(byte_range)
-        return await self.cache.run(self.cache.keep, f"{self.prefix}/{key}", part, etag, data)
+        name, part = f"{self.prefix}/{key}", part_name(byte_range)
+        if self.doubt:
+            self.doubt.confirm(name, etag)
+        return await self.cache.run(self.cache.keep, name, part, etag, data)
 
     def drop(self, key: str) -> None:
         """Forget a key, because what is kept of it turned out to be rubbish."""

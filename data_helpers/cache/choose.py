@@ -37,7 +37,7 @@ def find_cache(cache: str | Path | Cache | None) -> Cache | None:
     if isinstance(cache, Cache):
         return cache
     word = str(cache).strip().lower()
-    if not isinstance(cache, str | Path) or word in _NOT_FOLDERS or "://" in word:
+    if not isinstance(cache, str | Path) or word in _NOT_FOLDERS or "://" in word or "\0" in word:
         raise OmeZarrError(
             f'{cache!r} is not a cache; use "memory", a folder such as "./cache", or "off".'
         )

@@ -6,6 +6,7 @@ import functools
 import os
 import threading
 import time
+import uuid
 from collections import OrderedDict
 from typing import Any
 
@@ -33,7 +34,7 @@ class MemoryCache(Cache):
     """
 
     nbytes = 0
-    rechecked = 0
+    rechecked = ""
 
     def __init__(self, max_mb: float | None = None) -> None:
         super().__init__(max_mb, MEMORY_MB)
@@ -47,6 +48,10 @@ class MemoryCache(Cache):
         """A pickle carries no pixels: in another process it means a cache of that process."""
         return memory_cache, (self.limit / 1e6,)
 
+    def now(self) -> int:
+        """Nanoseconds on a clock that nobody sets; it began when the computer was started."""
+        return time.monotonic_ns()
+
     def find(self, name: str, part: str) -> Entry | None:
         """The entry for a part of an object, which now counts as used."""
         with _memory_lock:
@@ -57,7 +62,7 @@ class MemoryCache(Cache):
 
     def keep(self, name: str, part: str, etag: str, data: bytes | None) -> bool:
         """Keep an entry, drop other versions; whether there was one. See `Cache.keep`."""
-        entry = Entry(etag, data, time.time_ns())
+        entry = Entry(etag, data, self.now(), self.rechecked)
         with _memory_lock:
             known = [self._entries[name, other] for other in self._parts.get(name, ())]
             changed = any(other.etag != etag for other in known)
@@ -94,7 +99,7 @@ class MemoryCache(Cache):
 
     def recheck(self) -> None:
         """From now on, have each entry confirmed by the endpoint before it is used again."""
-        self.rechecked = time.time_ns()
+        self.rechecked = uuid.uuid4().hex
 
 
 @functools.cache
