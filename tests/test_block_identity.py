@@ -390,6 +390,26 @@ def test_a_changed_global_is_named(what, change, tmp_path, image, monkeypatch):
         BlockRun(tmp_path / "out", image, uses_globals, **CUT)
 
 
+def test_an_attribute_of_the_function_counts():
+    def counting(pixels):
+        return pixels > counting.threshold
+
+    counting.threshold = 1
+    before = marks_of(counting)
+    counting.threshold = 2
+    assert {what for what in before if before[what] != marks_of(counting)[what]} >= {
+        "attribute threshold"
+    }
+
+
+def test_a_function_that_has_run_is_the_same():
+    """Python changes its code while it runs, to be faster."""
+    before = marks_of(uses_globals)
+    for number in range(300):
+        uses_globals(number)
+    assert marks_of(uses_globals) == before
+
+
 def test_other_globals_do_not_matter(monkeypatch):
     before = marks_of(uses_globals)
     monkeypatch.setitem(globals(), "Colour", 3)
@@ -637,6 +657,13 @@ def test_a_folder_that_cannot_be_written(tmp_path, image, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
+    def no_home(self):
+        raise RuntimeError("Could not determine home directory.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(claim.Path, "expanduser", no_home)
+        with pytest.raises(OmeZarrError, match=r"cannot be kept in ~/out, .* the whole path"):
+            BlockRun("~/out", image, segment, **CUT)
     monkeypatch.setattr(claim.Path, "write_bytes", full)
     with pytest.raises(OmeZarrError, match="No space left on device"):
         BlockRun(tmp_path / "out", image, segment, **CUT)

@@ -4,6 +4,7 @@ The volume is cut into blocks. Each is read with some *overlap*, the voxels arou
 object at a cut is seen whole from both sides; afterwards, two labels that cover the same voxels in
 the overlap become one. Every result is kept in a Zarr store at once::
 
+    run/run.json              whose results these are: image, function, parameters
     blocks/0.1.2              labels of one block and its overlap, one object in the store
     parts/0.1.2.parquet       what was measured in the block proper; written last: the block is done
     labels/                   the finished label image, OME-Zarr 0.4
@@ -16,6 +17,10 @@ So a run can be stopped at any time, and the next one computes only what is miss
 ``cluster``     a Dask cluster that fits the computer, or one by its address
 ``blocks``      how a volume is cut into blocks
 ``block_run``   `BlockRun`, the run as a whole
+``claim``       whose results a store holds
+``image_name``  what the image is called there
+``fingerprint`` what tells two segment functions apart
+``parameters``  the parameters, as they are written down
 ``tasks``       what the workers do with one block
 ``matching``    which labels are the same object: across a cut, or in the truth
 ``joining``     from parts of objects to whole ones

@@ -23,7 +23,7 @@ from ..errors import OmeZarrError
 from ..multiscale import Multiscale
 from ..stored_array import StoredArray
 from .blocks import AXES, Block, neighbours_of, plan_blocks
-from .claim import claim, store_of
+from .claim import claim, store_of, whole_path
 from .fingerprint import fingerprint
 from .image_name import name_of_image
 from .joining import join, sum_parts
@@ -55,7 +55,8 @@ class BlockRun:
         The image.
     segment : callable
         ``segment(pixels, **parameters)`` gets a NumPy array (z, y, x) and returns whole numbers of
-        the same shape, 0 for background.
+        the same shape, 0 for background. Its code is remembered, with default values, closures and
+        the values of the global names that it uses; see docs/cluster.md.
     level : str or int
         Resolution level.
     t, c : int
@@ -68,8 +69,15 @@ class BlockRun:
     Raises
     ------
     OmeZarrError
-        The image is no volume of axes (t, c,) z, y, x, or the store holds results of another image,
-        function or set of parameters.
+        The image is no volume of axes (t, c,) z, y, x; the store holds results of another image,
+        function or set of parameters, or something else; it cannot be written; or `segment` depends
+        on an object that could not be told apart from another one later.
+
+    Notes
+    -----
+    The first run in a store claims it, in one step. Two that begin together with different
+    parameters are never both accepted. Two with the same share the work: a block that one has done,
+    the other leaves out. Blocks that both have begun at the same moment are done twice.
     """
 
     results: str | Path | Store
@@ -92,8 +100,7 @@ class BlockRun:
                 "most: write it in this order first."
             )
         if isinstance(self.results, str | Path) and "://" not in str(self.results):
-            folder = str(Path(self.results).expanduser().absolute())  # the same for each worker
-            object.__setattr__(self, "results", folder)
+            object.__setattr__(self, "results", whole_path(self.results))
         first = claim(store_of(self.results), Path(str(self.results)).name, self._identity())
         object.__setattr__(self, "_is_first", first)
         RunResults.prepare(self.results, self._layout())

@@ -29,6 +29,17 @@ KEY = f"{FOLDER}/{FILE}"
 ZARR_DOCUMENTS = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 
 
+def whole_path(folder: str | Path) -> str:
+    """The path of a folder, which is the same for each worker."""
+    try:
+        return str(Path(folder).expanduser().absolute())
+    except (RuntimeError, OSError):  # no home folder, or the current one was removed
+        raise OmeZarrError(
+            f"The results cannot be kept in {folder}, because this computer does not say where it "
+            "is: give the whole path of a folder."
+        ) from None
+
+
 def store_of(results: str | Path | Store) -> Store:
     """The store that is meant by a folder, an address or a store."""
     if isinstance(results, Store):

@@ -4,10 +4,10 @@ Looked at is what runs, not how it is written down: the compiled code, its const
 default values, closures, arguments of a `functools.partial`, the object that a method belongs to,
 and the values of the global names that are used. Comments, line numbers and the function's own name
 make no difference. What is installed (the standard library, packages in ``site-packages``, this
-package) is known by its name only.
+package) is known by its name only, and so is a module that the function imports when it runs.
 
-An object is described by what pickle would keep of it. What pickle cannot keep cannot be told
-apart, which is an error: it would be worse to take one for another.
+An object is described by what pickle would keep of it, or by its ``__dask_tokenize__``. What has
+neither cannot be told apart, which is an error: it would be worse to take one for another.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ MAX_DEPTH = 100
 _PLAIN = (bool, int, float, complex, str, type(None), type(...))
 _NO_MEMBERS = {"__dict__", "__weakref__", "__module__", "__doc__", "__annotations__", "_abc_impl"}
 _NO_MEMBERS |= {"__firstlineno__", "__static_attributes__", "__annotate_func__"}
+_LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _BY_C = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _HERE = str(Path(__file__).parents[1])
 _STDLIB = sysconfig.get_path("stdlib")
@@ -123,6 +124,9 @@ def _values_of(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
         yield f"default of {name}", value
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         yield f"closure {name}", _content(cell)
+    for name, value in sorted(vars(function).items()):
+        if name != "__wrapped__":  # which is a closure, too
+            yield f"attribute {name}", value
     used = set(_all_names(code))
     for name in sorted(set(_global_names(code))):
         if name in function.__globals__:
@@ -162,7 +166,7 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 def _global_names(code: types.CodeType) -> Iterator[str]:
     for part in _codes(code):
         for instruction in dis.get_instructions(part):
-            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            if instruction.opname in _LOADS:
                 yield instruction.argval
 
 
