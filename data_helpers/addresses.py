@@ -32,15 +32,15 @@ _ONE_SLASH = re.compile(r"(https?|s3):/(?=[^/])", re.IGNORECASE)  # what Path ma
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _HOST = re.compile(r"[\w.:%-]+")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?")
-_SIGNATURE = re.compile(  # of S3 old and new, Google, Azure, CloudFront, and tokens of any kind
-    r"(x-amz|x-goog)-|.*(signature|token)|expires$|awsaccesskeyid$|googleaccessid$|key-pair-id$"
-    r"|policy$|(si|sig|se|sp|spr|sr|srt|ss|st|sv|skoid|sktid|skt|ske|sks|skv)$",
-    re.IGNORECASE,
-)
 _VIEWER_KEYS = ("source", "image_url")  # Vizarr and the validator; Avivator
 _PIPELINE = re.compile(r"/?\|zarr[23]?:/?$")  # what Neuroglancer puts behind an address
 _ZARR_SOURCE = re.compile(
     r"""zarr[23]?://([^"'|]+)|((?:https?|s3)(?:\+https?)?://[^"'|]+)(?:\|zip:[^"'|]*)?\|zarr"""
+)
+_RENEWED = re.compile(  # what S3, Google, Azure and CloudFront write into a signed URL
+    r"(x-amz|x-goog)-|.*(signature|token)|expires$|awsaccesskeyid$|googleaccessid$|key-pair-id$"
+    r"|policy$|(si|sig|se|sp|spr|sr|srt|ss|st|sv|skoid|sktid|skt|ske|sks|skv)$",
+    re.IGNORECASE,
 )
 
 
@@ -84,7 +84,7 @@ class Secret:
     def lasting_mark(self) -> str:
         """As `mark`, of the query without signatures, which are made anew for the same image."""
         parts = sorted(filter(None, self.query.split("&")))
-        lasting = [part for part in parts if not _SIGNATURE.match(part.partition("=")[0])]
+        lasting = [part for part in parts if not _RENEWED.match(part.partition("=")[0])]
         return Secret("", "&".join(lasting)).mark
 
 
