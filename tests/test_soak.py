@@ -55,7 +55,6 @@ PIXELS = np.arange(1, 25).reshape(2, 3, 4)
         (np.concatenate([PIXELS, PIXELS])[None], "foreign"),
         (Raising(KeyError("0/.zarray")), "foreign"),
         (Raising(KeyboardInterrupt()), "foreign"),
-        (Raising(ChunkError("Two\nlines")), "foreign"),
         (Raising(ChunkError("Chunk 0.0 could not be fetched.")), "gave up"),
     ],
 )
