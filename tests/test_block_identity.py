@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import zarr
 from skimage.measure import label
@@ -313,6 +314,7 @@ MANY = {
     "vectorized": lambda: np.vectorize(helper),
     "path and pattern": lambda: closing_over((Path("a"), __import__("re").compile("x"))),
     "generator of numbers": lambda: closing_over(np.random.default_rng(1)),
+    "table": lambda: closing_over(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})),
     "logger": lambda: closing_over(__import__("logging").getLogger("x")),
 }
 
@@ -356,6 +358,7 @@ PAIRS = {
     "enum": (closing_over(Colour.RED), closing_over(Colour.BLUE)),
     "installed": (label, np.negative),
     "vectorized": (np.vectorize(helper), np.vectorize(segment)),
+    "tables": (closing_over(pd.DataFrame({"a": [1]})), closing_over(pd.DataFrame({"a": [2]}))),
     "zeros": (closing_over(0.0), closing_over(-0.0)),
     "bytes": (closing_over(b"a"), closing_over(b"b")),
     "text and number": (closing_over("1"), closing_over(1)),
