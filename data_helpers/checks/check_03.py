@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
 from skimage.filters import gaussian, threshold_otsu
@@ -68,14 +69,14 @@ def plane(plane: Any, stored: StoredArray, times: Sequence[int], depths: Sequenc
     )
     expect(
         not _reads(pixels, stored, CHANNEL, 0, z) and not _reads(pixels, stored, t, 0, CHANNEL),
-        "the channel stands on the wrong axis: the order is t, c, z, y, x.",
+        "the channel is on the wrong axis: the order is t, c, z, y, x.",
     )
     expect(
         same(pixels, stored[t, CHANNEL, z]),
         "these are not the pixels of the first time point, second channel and first depth that "
         "you chose: index with times[0], 1 and depths[0].",
     )
-    return "one plane is one chunk, so this read one object from the store."
+    return "one plane is one chunk, so you have read one object from the store."
 
 
 @check
@@ -102,10 +103,10 @@ def segment(segment: Any, plane: np.ndarray) -> str:
     )
     expect(
         _count(found) == label(mask, connectivity=1).max(),
-        "the objects are joined across corners, or not split at all: use label(mask, "
+        "pieces are joined across corners, or not numbered one by one: use label(mask, "
         "connectivity=1), where pixels must share an edge to belong together.",
     )
-    return f"{_count(found)} objects, numbered from 1; 0 is background."
+    return f"{_count(found)} pieces of membrane, numbered from 1; 0 is background."
 
 
 @check
@@ -134,7 +135,7 @@ def analyze(analyze: Any, stored: StoredArray, times: Sequence[int], depths: Seq
             f"analyze gives the same labels whatever {name} is: use its argument {name}, not a "
             "fixed plane.",
         )
-    return "it reads its one plane by itself, so many can run at the same time."
+    return "each call reads its own plane, so many can run at the same time."
 
 
 @check
@@ -157,7 +158,7 @@ def tasks(tasks: Any, stored: StoredArray, times: Sequence[int], depths: Sequenc
     expect(
         not done,
         "analyze has run already: delayed(analyze(...)) calls it at once. Write "
-        "delayed(analyze)(t, 1, z), which only notes the call down.",
+        "delayed(analyze)(t, 1, z), which only promises to call it later.",
     )
     expect(
         all(isinstance(task, Delayed) for task in tasks),
@@ -174,7 +175,7 @@ def tasks(tasks: Any, stored: StoredArray, times: Sequence[int], depths: Sequenc
         "t and z are swapped in the call: analyze(t, 1, z).",
     )
     _expect_order(first, second, stored, times, depths)
-    return f"{len(tasks)} tasks, and so far no pixel has been read for them."
+    return f"{len(tasks)} tasks, and none of them has read a pixel yet."
 
 
 @check
@@ -213,7 +214,7 @@ def labels(labels: Any, results: Sequence[np.ndarray]) -> str:
     shape = (side, side, *results[0].shape)
     expect(
         stacked.shape != (side * side, *results[0].shape),
-        f"the planes stand in one long row, shape {stacked.shape}: reshape to {shape}.",
+        f"the planes are in one long row, shape {stacked.shape}: reshape to {shape}.",
     )
     expect(stacked.shape == shape, f"labels has shape {stacked.shape}, but {shape} is wanted.")
     expect(
@@ -239,23 +240,113 @@ def objects(objects: Any, labels: np.ndarray) -> str:
     )
     expect(
         counted.shape == truth.shape,
-        f"objects has shape {counted.shape}; one number for each plane makes {truth.shape}.",
+        f"objects has shape {counted.shape}, but one number per plane makes {truth.shape}.",
     )
     expect(
         not same(counted, truth + 1),
-        "every plane counts one object too many: 0 is the background, not an object.",
+        "every plane has one piece too many: 0 is the background, not a piece.",
     )
     expect(
         not same(counted, (labels > 0).sum(axis=(2, 3))),
-        "these are labelled pixels, not objects: objects are numbered from 1, so the largest "
-        "label of a plane is their number.",
+        "these are labelled pixels, not pieces: pieces are numbered from 1, so the largest label "
+        "of a plane says how many there are.",
     )
     expect(
         same(counted, truth) or not same(counted, truth.T),
         "time and depth are swapped: objects[i, j] should belong to times[i] and depths[j].",
     )
     expect(same(counted, truth), "the numbers differ: take the largest label of each plane.")
-    return f"{int(truth.sum())} objects in {truth.size} planes."
+    return f"{int(truth.sum())} pieces of membrane in {truth.size} planes."
+
+
+@check
+def crop(crop: Any, stored: StoredArray, times: Sequence[int], depths: Sequence[int]) -> str:
+    """Check the planes as a lazy array of shape (times, depths, y, x)."""
+    expect(
+        not isinstance(crop, np.ndarray),
+        "the pixels have been read already: stored reads when you index it. Slice "
+        "image.levels[4], which is a Dask array.",
+    )
+    expect(
+        isinstance(crop, da.Array),
+        f"crop should be a slice of image.levels[4], not {a_kind(crop)}.",
+    )
+    shape = (len(times), len(depths), *stored.shape[-2:])
+    expect(
+        crop.ndim == 4,
+        f"crop has shape {crop.shape}, but {shape} is wanted: give a range of times, the channel "
+        "as one number, 1, and a range of depths.",
+    )
+    expect(
+        crop.shape[2:] == shape[2:],
+        f"the planes have {crop.shape[2]} × {crop.shape[3]} pixels, but at level 4 they have "
+        f"{shape[2]} × {shape[3]}: slice image.levels[4], and only t, c and z.",
+    )
+    expect(
+        crop.shape == shape,
+        f"crop has shape {crop.shape}, but {shape} is wanted. A slice leaves out its end, so add "
+        "1 to the last time point and to the last depth.",
+    )
+    pixels = crop[0, 0].compute()
+    expect(
+        not same(pixels, stored[times[0], 0, depths[0]]),
+        "this is the first channel, the nuclei. Counting starts at 0, so the second channel is 1.",
+    )
+    last = (crop[-1, -1].compute(), stored[times[-1], CHANNEL, depths[-1]])
+    expect(
+        same(pixels, stored[times[0], CHANNEL, depths[0]]) and same(*last),
+        "these are other planes than in step 6: begin at times[0] and depths[0].",
+    )
+    return f"{shape[0] * shape[1]} planes as a Dask array of {crop.npartitions} chunks."
+
+
+@check
+def mapped(per_time: Any, mapped: Any, labels2: Any, labels: np.ndarray) -> str:
+    """Check labels that `map_blocks` made: chunks of one time point, the dtype, the labels."""
+    expect(
+        isinstance(per_time, da.Array),
+        f"per_time should be a Dask array, crop.rechunk(...), not {a_kind(per_time)}.",
+    )
+    wanted = (1, *labels.shape[1:])
+    expect(
+        per_time.shape == labels.shape and per_time.chunksize == wanted,
+        f"the blocks of per_time have shape {per_time.chunksize}, but {wanted} is wanted, one time "
+        "point each: crop.rechunk((1, -1, -1, -1)).",
+    )
+    expect(
+        not isinstance(mapped, np.ndarray),
+        "mapped has been computed already: leave .compute() to labels2.",
+    )
+    expect(
+        isinstance(mapped, da.Array),
+        f"mapped should be per_time.map_blocks(...), not {a_kind(mapped)}.",
+    )
+    expect(
+        mapped.chunks == per_time.chunks,
+        f"the blocks of mapped have shape {mapped.chunksize}, those of per_time {wanted}: map "
+        "over per_time.",
+    )
+    found = array_of(labels2, "labels2")
+    expect(
+        found.shape == labels.shape,
+        f"labels2 has shape {found.shape}, but {labels.shape} is wanted: compute all of mapped.",
+    )
+    pixels = per_time[:1].compute()
+    expect(
+        not same(found[:1], pixels),
+        "these are the pixels, not labels: map a function, segment_block, over per_time.",
+    )
+    expect(
+        same(found, labels) or not same(found[:1], _segment(pixels)),
+        "segment was given a whole block, so it smoothed and joined across planes: map "
+        "segment_block, which goes through the planes one by one.",
+    )
+    expect(same(found, labels), "the labels differ from those of step 6: map segment_block.")
+    expect(
+        mapped.dtype == found.dtype,
+        f"you promised Dask {mapped.dtype}, but the labels are {found.dtype}: dtype=labels.dtype.",
+    )
+    return f"the same labels from {per_time.npartitions} blocks, without stacking or reshaping."
 
 
 @check
@@ -270,8 +361,8 @@ def together(together: Any, stored: StoredArray, labels: np.ndarray) -> str:
     )
     expect(
         len(noted.shapes) < planes,
-        f"the array is sliced {len(noted.shapes)} times, so requests wait for one another. Take "
-        "one slice: array[first t : last t + 1, 1, first z : last z + 1].",
+        f"the array is sliced {len(noted.shapes)} times, so requests wait for one another. Use "
+        "one slice for all: array[times[0] : times[-1] + 1, 1, depths[0] : depths[-1] + 1].",
     )
     read = sum(int(np.prod(shape[:-2])) for shape in noted.shapes)
     expect(
@@ -288,7 +379,7 @@ def together(together: Any, stored: StoredArray, labels: np.ndarray) -> str:
         "the labels differ from those of step 6: compute segment for each plane of the block, in "
         "the order times, depths.",
     )
-    return f"the same labels, and {planes} planes came by {_times(len(noted.shapes))}."
+    return f"the same labels, and {planes} planes came with {_times(len(noted.shapes))}."
 
 
 class _Noted:

@@ -22,3 +22,4 @@ from .manifest import mirror_folder as mirror_folder
 from .manifest import read_manifest as read_manifest
 from .process import endpoint as endpoint
 from .process import lasting_name as lasting_name
+from .process import start as start
