@@ -106,9 +106,16 @@ def test_answered_says_that_a_cell_waits(capsys):
 
 # Notebook 03
 
+SLICE = (slice(TIMES[0], TIMES[-1] + 1), 1, slice(DEPTHS[0], DEPTHS[-1] + 1))
+
+
+def segment_block(block):
+    planes = block.reshape(-1, *block.shape[-2:])
+    return np.reshape([segment(plane) for plane in planes], block.shape)
+
 
 def together(array):
-    block = array[TIMES[0] : TIMES[-1] + 1, 1, DEPTHS[0] : DEPTHS[-1] + 1]
+    block = array[SLICE]
     return np.stack([segment(plane) for row in block for plane in row]).reshape(block.shape)
 
 
@@ -139,7 +146,10 @@ def test_03_together_hints(stored, labels):
     hint(labels, "should be a function")
 
 
-def test_03_right_answers(stored, analyze, results, labels):
+def test_03_right_answers(movie, stored, analyze, results, labels):
+    crop = movie.levels[0][SLICE]
+    per_time = crop.rechunk((1, -1, -1, -1))
+    mapped = per_time.map_blocks(segment_block, dtype=labels.dtype)
     tasks = [dask.delayed(analyze)(t, 1, z) for t in TIMES for z in DEPTHS]
     plane = stored[TIMES[0], 1, DEPTHS[0]]
     place = (stored, TIMES, DEPTHS)
@@ -154,6 +164,8 @@ def test_03_right_answers(stored, analyze, results, labels):
         said(check_03.results, list(results), *place),
         said(check_03.labels, labels, results),
         said(check_03.objects, labels.max(axis=(2, 3)), labels),
+        said(check_03.crop, crop, *place),
+        said(check_03.mapped, per_time, mapped, mapped.compute(), labels),
         said(check_03.together, together, stored, labels),
     ):
         assert line.startswith("Correct: "), line
@@ -186,8 +198,8 @@ def test_03_plane_hints(movie, stored):
     hint(movie.levels[0][t, 1, z], "still lazy")
     hint(stored[t, 0, z], "first channel")
     hint(stored[z, 1, t], "time and depth are swapped")
-    hint(stored[t, 0, 1], "channel stands on the wrong axis")
-    hint(stored[1, 0, z], "channel stands on the wrong axis")
+    hint(stored[t, 0, 1], "channel is on the wrong axis")
+    hint(stored[1, 0, z], "channel is on the wrong axis")
     hint(stored[t : t + 1, 1, z], "two axes", "(1, 24, 26)")
     hint(stored[t, 1, z + 1], "not the pixels")
     hint([[1, 2], [3, 4]], "NumPy array", "list")
@@ -291,10 +303,53 @@ def test_03_objects_hints(labels):
     hint(labels.max(axis=(0, 1)), "axes 2 and 3")
     hint(labels.max(), "NumPy array")
     hint(labels.max(axis=3), "shape (10, 10, 24)")
-    hint(objects + 1, "one object too many")
+    hint(objects + 1, "one piece too many")
     hint((labels > 0).sum(axis=(2, 3)), "labelled pixels")
     hint(objects.T, "swapped")
     hint(objects + np.arange(10), "largest label")
+
+
+def test_03_crop_hints(movie, stored):
+    def hint(answer, *words):
+        assert_hint(said(check_03.crop, answer, stored, TIMES, DEPTHS), *words)
+
+    level = movie.levels[0]
+    times, channel, depths = SLICE
+    hint(stored[SLICE], "read already", "image.levels[4]")
+    hint(stored, "not a value of type StoredArray")
+    hint(level[times, :, depths], "channel as one number")
+    hint(level[TIMES[0], channel, depths], "a range of times")
+    hint(level[times, channel, depths, ::2], "have 12 × 26 pixels")
+    hint(level[TIMES[0] : TIMES[-1], channel, depths], "(9, 10, 24, 26)", "leaves out its end")
+    hint(level[times, 0, depths], "first channel")
+    hint(level[8:18, channel, depths], "other planes")
+    hint(level[times, channel, 10:20], "other planes")
+    hint(None, "NoneType")
+
+
+def test_03_mapped_hints(movie, labels):
+    crop = movie.levels[0][SLICE]
+    per_time = crop.rechunk((1, -1, -1, -1))
+    mapped = per_time.map_blocks(segment_block, dtype=labels.dtype)
+
+    def hint(per_time, mapped, labels2, *words):
+        assert_hint(said(check_03.mapped, per_time, mapped, labels2, labels), *words)
+
+    hint(labels, mapped, labels, "per_time should be a Dask array")
+    hint(crop, mapped, labels, "(8, 10, 24, 26)" if crop.chunksize[0] == 8 else "one time point")
+    hint(per_time, labels, labels, "mapped has been computed already")
+    hint(per_time, segment_block, labels, "mapped should be per_time.map_blocks")
+    coarse = crop.rechunk(-1).map_blocks(segment_block, dtype=labels.dtype)
+    hint(per_time, coarse, labels, "map over per_time")
+    hint(per_time, mapped, mapped, "still lazy")
+    hint(per_time, mapped, mapped[0].compute(), "compute all of mapped")
+    hint(per_time, per_time, per_time.compute(), "these are the pixels")
+    volume = per_time.map_blocks(segment, dtype=labels.dtype)
+    hint(per_time, volume, volume.compute(), "across planes", "segment_block")
+    other = per_time.map_blocks(lambda b: segment_block(b + b % 7), dtype=labels.dtype)
+    hint(per_time, other, other.compute(), "differ from those of step 6")
+    promised = per_time.map_blocks(segment_block, dtype="float64")
+    hint(per_time, promised, promised.compute(), "you promised Dask float64")
 
 
 # Notebook 04
@@ -495,6 +550,9 @@ def sound_calls(stack, stored, analyze, results, labels, arrays):
     measured = measure(masks, lamin, dapi)
     tasks = [dask.delayed(analyze)(t, 1, z) for t in TIMES for z in DEPTHS]
     picture = overlay_labels(dapi[3], masks[3])
+    crop = stored.lazy()[SLICE]
+    per_time = crop.rechunk((1, -1, -1, -1))
+    mapped = per_time.map_blocks(segment_block, dtype=labels.dtype)
     return [
         (check_03.planes, (TIMES, DEPTHS, stored)),
         (check_03.plane, (plane, *place)),
@@ -504,6 +562,8 @@ def sound_calls(stack, stored, analyze, results, labels, arrays):
         (check_03.results, (results, *place)),
         (check_03.labels, (labels, results)),
         (check_03.objects, (labels.max(axis=(2, 3)), labels)),
+        (check_03.crop, (crop, *place)),
+        (check_03.mapped, (per_time, mapped, labels, labels)),
         (check_03.together, (together, stored, labels)),
         (check_04.pixels, (pixels, stack)),
         (check_04.labels, (stack_labels, stack)),
