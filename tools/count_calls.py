@@ -284,6 +284,8 @@ class _Reader(ast.NodeVisitor):
 
     def count(self, function: str) -> None:
         """Count one call of a function."""
+        if function in OBJECTS:  # delayed(function)(1) calls one library function, not two
+            return
         counts, name = self.counts, function.rpartition(".")[2]
         owner = function.removeprefix("method ").partition(".")[0]
         if owner == HELPER:

@@ -19,6 +19,8 @@ STEPS = {
         ("(t, 1, z)", "(t, 0, z)", "the tasks read the first channel"),
         ("compute(*tasks)", "compute(tasks)", "with a star"),
         ("axis=(2, 3)", "axis=(0, 1)", "the planes were reduced"),
+        ("1, depths[0] :", "0, depths[0] :", "this is the first channel"),
+        ("map_blocks(segment_block", "map_blocks(segment", "segment was given a whole block"),
         (".reshape(block.shape)", "", "stack and reshape"),
     ],
     "04_overlay_labels.ipynb": [

@@ -17,7 +17,8 @@ from .test_viewer import READY
 pytestmark = pytest.mark.timeout(400)
 SLIDERS = {
     "02_explore_multiscale.ipynb": ["level", "y", "x"],
-    "solutions/03_segment_in_parallel.ipynb": ["i", "j"],
+    "03_segment_in_parallel.ipynb": ["frame"],
+    "solutions/03_segment_in_parallel.ipynb": ["i", "j", "frame"],
     "solutions/04_overlay_labels.ipynb": ["z"],
 }
 TITLE = 0.15  # share of a picture's height; what changes below it is more than the title
