@@ -14,11 +14,9 @@ from typing import Any, Literal
 import numcodecs
 import numpy as np
 import zarr
-from numcodecs.abc import Codec
 from zarr.codecs import BytesCodec
 
-V3_CODECS = ("blosc", "gzip", "zstd")
-"""Codecs of Zarr v3 that numcodecs has under the same name; their data say how to decode them."""
+from ._unpacking import BoundedBytesCodec, BoundedCodec
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Decoder:
 
     Attributes
     ----------
-    codecs : tuple of numcodecs.abc.Codec
+    codecs : tuple of BoundedCodec
         In the order in which they are undone.
     dtype : numpy.dtype
         As stored, byte order included.
@@ -37,7 +35,7 @@ class Decoder:
         "C" or "F".
     """
 
-    codecs: tuple[Codec, ...]
+    codecs: tuple[BoundedCodec, ...]
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     order: str = "C"
@@ -51,9 +49,9 @@ class Decoder:
         if self._is_whole_blosc(data, spare.nbytes):
             whole = (place.shape, place.dtype) == (spare.shape, spare.dtype)
             if whole and place.flags.c_contiguous:
-                self.codecs[0].decode(data, place)
+                self.codecs[0].inner.decode(data, place)
                 return
-            self.codecs[0].decode(data, spare)
+            self.codecs[0].inner.decode(data, spare)
             pixels = spare
         else:
             for codec in self.codecs:
@@ -64,7 +62,7 @@ class Decoder:
 
     def _is_whole_blosc(self, data: Any, size: int) -> bool:
         """Whether Blosc can decode this in place: a frame of fewer bytes would leave old ones."""
-        blosc = len(self.codecs) == 1 and isinstance(self.codecs[0], numcodecs.Blosc)
+        blosc = len(self.codecs) == 1 and isinstance(self.codecs[0].inner, numcodecs.Blosc)
         return blosc and self.order == "C" and int.from_bytes(data[4:8], "little") == size
 
     def spare(self) -> np.ndarray:
@@ -82,10 +80,10 @@ def decoder_of(array: zarr.Array) -> Decoder | None:
         kept = tuple(codec for codec in codecs if codec is not None)
         return Decoder(kept, array.dtype, array.chunks, metadata.order)
     first, *others = metadata.codecs
-    names = [str(codec.to_dict()["name"]) for codec in others]
-    if not isinstance(first, BytesCodec) or not set(names) <= set(V3_CODECS):
+    bounded = [codec for codec in reversed(others) if isinstance(codec, BoundedBytesCodec)]
+    if not isinstance(first, BytesCodec) or len(bounded) < len(others):
         return None
-    codecs = tuple(numcodecs.get_codec({"id": name}) for name in reversed(names))
     settings: Any = first.to_dict().get("configuration") or {}
     byte_order: Literal["<", ">"] = ">" if settings.get("endian") == "big" else "<"
+    codecs = tuple(codec.bounded for codec in bounded)
     return Decoder(codecs, array.dtype.newbyteorder(byte_order), array.chunks)

@@ -17,6 +17,7 @@ import numpy as np
 
 from ._formatting import as_written
 from ._metadata.axes import Axes, read_axes
+from ._metadata.codecs import name_of
 from ._metadata.coordinates import Scale, multiply, own_system, read_scale, scene_images
 from ._metadata.hints import Channel as Channel
 from ._metadata.hints import read_hints
@@ -354,16 +355,9 @@ def _fill_of_text(fill: str, kind: str) -> Any:
     return int(fill) if kind in "iu" else fill
 
 
-def chunk_shape(document: dict[str, Any]) -> list[int]:
-    """The chunk shape as written; from Zarr 3.4 on, the library reads a size of 0 as 1."""
-    if document["zarr_format"] == 2:
-        return list(document["chunks"])
-    return list(document["chunk_grid"]["configuration"]["chunk_shape"])
-
-
 def outer_codec(document: dict[str, Any]) -> str | None:
     """Name of the codec that made the stored bytes, the first to be undone when reading."""
     if document["zarr_format"] == 2:
-        return (document.get("compressor") or {}).get("id")
-    codecs = document.get("codecs") or [{}]
-    return codecs[-1].get("name")
+        return name_of(document["compressor"]) if document.get("compressor") else None
+    codecs = document.get("codecs")
+    return name_of(codecs[-1]) if codecs else None

@@ -31,6 +31,7 @@ from zarr.buffer import default_buffer_prototype
 
 from ._caching import CacheView
 from ._interrupt import result, submit
+from ._metadata.sizes import ChunkSizes
 from ._store import transport
 from ._store.answers import (
     IncompleteAnswerError,
@@ -99,6 +100,7 @@ class RetryingStore(Store):
         self.cache = cache
         self.missing_as_empty = missing_as_empty
         self.access = access
+        self.sizes: ChunkSizes | None = None
         self._gzipped = False
         self._layout: KeyLayout | None = None
         self._known = KnownKeys()
@@ -144,7 +146,12 @@ class RetryingStore(Store):
         return store
 
     def of_array(
-        self, path: str, check: Check | None, gzipped: bool = False, says_layout: bool = True
+        self,
+        path: str,
+        check: Check | None,
+        gzipped: bool = False,
+        says_layout: bool = True,
+        sizes: ChunkSizes | None = None,
     ) -> RetryingStore:
         """The same store, which knows what to expect of the chunks of one array.
 
@@ -158,9 +165,12 @@ class RetryingStore(Store):
             Whether its chunks are compressed by gzip.
         says_layout : bool
             Whether its metadata say how chunks are named; if not, that is found out.
+        sizes : ChunkSizes, optional
+            How large its chunks may be.
         """
         store = RetryingStore.__new__(RetryingStore)
-        store.__dict__.update(self.__dict__, check=check, _gzipped=gzipped, _layout=None)
+        more = {"check": check, "_gzipped": gzipped, "_layout": None, "sizes": sizes}
+        store.__dict__.update(self.__dict__, **more)
         if not says_layout:
             store._layout = self._known.layouts.setdefault(path, KeyLayout(path))
         return store

@@ -20,10 +20,13 @@ from ._compat import with_concurrency
 from ._decoding import decoder_of
 from ._formatting import one_line
 from ._interrupt import arriving, result, submit
+from ._metadata.codecs import CodecRefusedError, check_codecs
+from ._metadata.sizes import ChunkSizes, check_sizes, itemsize_of
 from ._store.transport import CONCURRENCY
-from .errors import ChunkError, MalformedMetadataError, OmeZarrError
+from ._unpacking import blosc_problem, with_bounded_codecs
+from .errors import ChunkError, MalformedMetadataError, OmeZarrError, TooLargeError
 from .lazy import ChunkedArray, LazyLevel, Position, lazy_level
-from .metadata import chunk_shape, outer_codec, tidy_array_document
+from .metadata import outer_codec, tidy_array_document
 from .store import RetryingStore
 
 SLAB_CHUNKS = CONCURRENCY
@@ -53,8 +56,9 @@ class StoredArray(ChunkedArray):
         too, through the same store with its time-outs and retries.
     """
 
-    def __init__(self, array: zarr.Array) -> None:
+    def __init__(self, array: zarr.Array, document: dict[str, Any]) -> None:
         self.zarr_array = array
+        self._document = document
         self.shape: tuple[int, ...] = array.shape
         self.chunks: tuple[int, ...] = array.chunks
         self.dtype: np.dtype[Any] = array.dtype
@@ -76,6 +80,10 @@ class StoredArray(ChunkedArray):
     def __repr__(self) -> str:
         return f"StoredArray(shape={self.shape}, chunks={self.chunks}, dtype={self.dtype})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Zarr would send the codecs of a shard by their names, and without their limits.
+        return open_array, (self._store, self.zarr_array.path, self._document)
+
     def __dask_tokenize__(self) -> tuple[str, ...]:
         """What Dask names tasks after: without it, the same task would be another in a meter."""
         kind = (str(self.shape), str(self.chunks), str(self.dtype))
@@ -94,8 +102,17 @@ class StoredArray(ChunkedArray):
         with self._store.reading():
             return self._result(selection, self._submit(selection))
 
+    def _check_sizes(self) -> None:
+        """Refuse to read chunks that no memory holds."""
+        if self._store.sizes and self._store.sizes.problem:
+            raise TooLargeError(
+                f"{self.address} cannot be read: {self._store.sizes.problem}. Read another level, "
+                "or ask whoever keeps the image for a copy in smaller chunks."
+            )
+
     def _submit(self, selection: Any) -> Future[Any]:
         """Start to read a selection, and return at once."""
+        self._check_sizes()
         parts = selection if isinstance(selection, tuple) else (selection,)
         if all(isinstance(part, int | np.integer | slice | EllipsisType) for part in parts):
             return submit(self.zarr_array.async_array.getitem(selection))
@@ -137,6 +154,7 @@ class StoredArray(ChunkedArray):
         ChunkError, AccessDeniedError
             As for indexing.
         """
+        self._check_sizes()
         try:
             with self._store.reading():
                 self._decode_into(places, chunks)
@@ -278,9 +296,21 @@ class StoredArray(ChunkedArray):
         ranges = []
         for axis, (size, chunk) in enumerate(zip(self.shape, grid, strict=True)):
             part = given[axis] if axis < len(given) else slice(None)
-            picked = np.atleast_1d(np.arange(size)[part])
-            ranges.append(np.unique(picked // chunk).tolist())
+            ranges.append(_chunks_along(part, size, chunk))
         return itertools.product(*ranges)
+
+
+def _chunks_along(part: Any, size: int, chunk: int) -> Sequence[int]:
+    """The chunks along one axis that an integer, a slice, a list or a mask picks."""
+    if isinstance(part, slice):
+        pixels = range(*part.indices(size))
+        if abs(pixels.step) <= chunk:  # then no chunk in between is left out
+            ends = sorted((pixels[0], pixels[-1])) if pixels else (0, -1)
+            return range(ends[0] // chunk, ends[1] // chunk + 1)
+        return sorted({pixel // chunk for pixel in pixels})
+    picked = np.atleast_1d(part)
+    picked = np.flatnonzero(picked) if picked.dtype == bool else picked % size
+    return np.unique(picked // chunk).tolist()
 
 
 def read_together(parts: Sequence[tuple[StoredArray, Any]]) -> list[np.ndarray]:
@@ -313,14 +343,22 @@ def open_array(store: RetryingStore, path: str, document: dict[str, Any]) -> Sto
     where = store.address(path)
     try:
         says_layout = document["zarr_format"] != 2 or bool(document.get("dimension_separator"))
-        document = tidy_array_document(document)
-        codec = outer_codec(document)
+        tidy = tidy_array_document(document)
+        check_sizes(tidy)
+        check_codecs(tidy)
+        bounded, stored = with_bounded_codecs(tidy, itemsize_of(tidy))
+        codec = outer_codec(tidy)
         check = blosc_problem if codec == "blosc" else None
-        store = store.of_array(path.strip("/"), check, codec == "gzip", says_layout)
-        if 0 in chunk_shape(document):
-            raise ValueError("a chunk size of 0")
-        array = zarr.Array.from_dict(StorePath(store, path), document)
-        return StoredArray(with_concurrency(array, CHUNKS_AT_WORK))
+        sizes = ChunkSizes(tidy, stored)
+        store = store.of_array(path.strip("/"), check, codec == "gzip", says_layout, sizes)
+        array = zarr.Array.from_dict(StorePath(store, path), bounded)
+        return StoredArray(with_concurrency(array, CHUNKS_AT_WORK), document)
+    except CodecRefusedError as refused:
+        raise MalformedMetadataError(
+            f"The array at {where} is stored with {refused}, which is not read here: what holds "
+            "more than numbers may run code. Ask whoever keeps the image for a copy with a usual "
+            "codec, such as blosc, zstd or gzip."
+        ) from None
     except Exception as error:
         raise MalformedMetadataError(
             f"The array metadata at {where} cannot be understood "
@@ -347,17 +385,3 @@ def _continues(row: list[tuple[int, ...]], chunk: tuple[int, ...]) -> bool:
         return False
     axis = step.index(1)
     return len(row) == 1 or row[0][axis] != row[-1][axis]
-
-
-def blosc_problem(data: bytes) -> str | None:
-    """Say what is wrong with a Blosc frame, judged by its header, or None.
-
-    The Blosc decoder does not notice when the end of a frame is missing and returns rubbish, so
-    the length that the header declares is compared with what arrived.
-    """
-    if len(data) < 16:
-        return f"{len(data)} bytes are too few for a compressed chunk"
-    declared = int.from_bytes(data[12:16], "little")
-    if declared > len(data):
-        return f"it is cut short ({len(data):,} of {declared:,} bytes) or not a Blosc chunk"
-    return None

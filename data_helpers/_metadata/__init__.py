@@ -2,8 +2,10 @@
 
 ================  ====================================================================
 ``axes``          names, units and roles of the axes
+``codecs``        the codecs of an array, of which only those for numbers are read
 ``coordinates``   scales and coordinate systems
 ``hints``         channels, colours and windows (``omero``), which never block pixels
+``sizes``         sizes of arrays and chunks, and which are too large
 ``units``         units of length, as programs spell them
 ================  ====================================================================
 """
