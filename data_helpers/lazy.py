@@ -32,6 +32,11 @@ from dask.local import get_sync
 
 from ._compat import GraphNode, Task, TaskRef, normalize_index
 from ._store.transport import CONCURRENCY
+from .errors import TooLargeError
+
+MAX_CHUNKS = 16_000_000
+"""Chunks of the largest level that is made lazy. Dask keeps some 50 bytes for each chunk along an
+axis, and lists every chunk of whatever is calculated from a whole level."""
 
 GROUP_BYTES = 32 * 1024**2
 """Uncompressed bytes that one task reads at most, unless a single chunk is larger."""
@@ -141,7 +146,8 @@ class LazyLevel(da.Array):
         for axis, at in enumerate(axes):
             picked = _positions(parts[at], self.shape[axis])
             chunk = self.stored.chunks[axis]
-            start, stop = min(picked, default=0) // chunk, max(picked, default=0) // chunk + 1
+            low, high = _ends(picked)
+            start, stop = low // chunk, high // chunk + 1
             first.append(self.first[axis] + start)
             count.append(stop - start)
             parts[at] = _shifted(parts[at], picked, start * chunk)
@@ -190,19 +196,31 @@ def lazy_level(
         Where to read.
     first, count : tuple of int, optional
         Position of the first chunk, and number of chunks along each axis; all if left out.
+
+    Raises
+    ------
+    TooLargeError
+        There are more than `MAX_CHUNKS` chunks.
     """
     first, count = first or (0,) * stored.ndim, count or stored.grid
+    if math.prod(count) > MAX_CHUNKS:
+        raise TooLargeError(
+            f"{stored.address} is {math.prod(count):,} chunks, more than the {MAX_CHUNKS:,} that a "
+            "lazy array is made of; read a part of it as stored, by slices."
+        )
     name = f"level-{tokenize(stored, first, count)}"
     graph = HighLevelGraph({name: ReadChunks(name, stored, first, count)}, {name: set()})
-    chunks = tuple(
-        tuple(min(chunk, size - at * chunk) for at in range(start, start + blocks))
-        for size, chunk, start, blocks in zip(
-            stored.shape, stored.chunks, first, count, strict=True
-        )
-    )
+    chunks = tuple(map(_sizes_along, stored.shape, stored.chunks, first, count))
     level = LazyLevel(graph, name, chunks, meta=np.empty((0,) * stored.ndim, stored.dtype))
     level.stored, level.first, level.made = stored, first, name
     return level
+
+
+def _sizes_along(size: int, chunk: int, first: int, count: int) -> tuple[int, ...]:
+    """Pixels of each chunk along one axis; the last one may be cut."""
+    if not count:
+        return ()
+    return (chunk,) * (count - 1) + (min(chunk, size - (first + count - 1) * chunk),)
 
 
 def group_size(stored: ChunkedArray) -> int:
@@ -232,6 +250,14 @@ def _positions(part: Any, size: int) -> Sequence[int]:
     if isinstance(part, slice):
         return range(*part.indices(size))
     return np.atleast_1d(part).tolist()
+
+
+def _ends(picked: Sequence[int]) -> tuple[int, int]:
+    """The first and the last pixel that is picked; a slice may pick more than can be looked at."""
+    if not picked:
+        return 0, 0
+    ends = (picked[0], picked[-1]) if isinstance(picked, range) else picked
+    return min(ends), max(ends)
 
 
 def _shifted(part: Any, picked: Sequence[int], by: int) -> Any:
