@@ -74,7 +74,7 @@ def decoder_of(array: zarr.Array) -> Decoder | None:
     """The decoder of an array, or None where only Zarr can read it."""
     if array.dtype.kind not in "biufc" or not math.prod(array.chunks):
         return None
-    metadata = array.metadata
+    metadata: Any = array.metadata
     if metadata.zarr_format == 2:
         codecs = (metadata.compressor, *reversed(metadata.filters or ()))
         kept = tuple(codec for codec in codecs if codec is not None)

@@ -163,7 +163,8 @@ def with_bounded_codecs(document: dict[str, Any], itemsize: int) -> tuple[dict[s
 def _bounded_v3(written: Any, shape: Any, itemsize: int) -> tuple[list[Any], int]:
     """Codecs of Zarr v3, those of a shard included."""
     sizes = sizes_before(list(written), math.prod(shape), itemsize)
-    codecs, stored = [], sizes[-1]
+    codecs: list[Any] = []
+    stored = sizes[-1]
     for codec, size in zip(written, sizes, strict=False):
         name = name_of(codec)
         if name == SHARDING:
@@ -275,7 +276,7 @@ _STREAMS: dict[str, Callable[[Any], Callable[[], Any]]] = {
 }
 
 
-def _unpack_streams(new: Callable[[], Any], data: bytes, limit: int) -> bytes:
+def _unpack_streams(new: Callable[[], Any], data: Any, limit: int) -> bytes:
     """Unpack one stream after the other, and no more than one byte beyond the limit."""
     parts: list[bytes] = []
     room = limit + 1

@@ -204,10 +204,7 @@ def lazy_level(
     """
     first, count = first or (0,) * stored.ndim, count or stored.grid
     if math.prod(count) > MAX_CHUNKS:
-        raise TooLargeError(
-            f"{stored.address} is {math.prod(count):,} chunks, more than the {MAX_CHUNKS:,} that a "
-            "lazy array is made of; read a part of it as stored, by slices."
-        )
+        raise too_many_chunks(stored.address, math.prod(count), {})
     name = f"level-{tokenize(stored, first, count)}"
     graph = HighLevelGraph({name: ReadChunks(name, stored, first, count)}, {name: set()})
     chunks = tuple(map(_sizes_along, stored.shape, stored.chunks, first, count))
@@ -221,6 +218,26 @@ def _sizes_along(size: int, chunk: int, first: int, count: int) -> tuple[int, ..
     if not count:
         return ()
     return (chunk,) * (count - 1) + (min(chunk, size - (first + count - 1) * chunk),)
+
+
+def too_many_chunks(level: str, count: int, others: Mapping[str, int]) -> TooLargeError:
+    """The error for a level of too many chunks, which names the finest that has not.
+
+    Parameters
+    ----------
+    level : str
+        How to call it.
+    count : int
+        Its chunks.
+    others : mapping of str to int
+        Chunks of the levels of the image, by their paths; empty if they are not known.
+    """
+    fits = next((path for path, chunks in others.items() if chunks <= MAX_CHUNKS), None)
+    advice = f"level({fits!r}) fits" if fits else "open a coarser level, if there is one"
+    return TooLargeError(
+        f"{level} has {count:,} chunks, more than the {MAX_CHUNKS:,} that a lazy array is made of; "
+        f"{advice}. A part of any level can be read as stored, by slices: stored_level(...)[...]."
+    )
 
 
 def group_size(stored: ChunkedArray) -> int:

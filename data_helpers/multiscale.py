@@ -12,8 +12,8 @@ import dask.array as da
 from ._formatting import format_bytes, format_shape
 from ._warning import warn
 from .addresses import last_part
-from .errors import AccessDeniedError, LevelNotFoundError, NoLabelsError, TooLargeError
-from .lazy import MAX_CHUNKS
+from .errors import AccessDeniedError, LevelNotFoundError, NoLabelsError
+from .lazy import MAX_CHUNKS, too_many_chunks
 from .metadata import (
     ARRAY_DOCUMENT,
     GROUP_DOCUMENT,
@@ -108,7 +108,7 @@ class Multiscale:
 
         A level of too many chunks is an error, as for `level`, which gives the others.
         """
-        return [self._lazy(path, array) for path, array in zip(self.paths, self.stored, strict=True)]
+        return [self._lazy(*level) for level in zip(self.paths, self.stored, strict=True)]
 
     def level(self, resolution: str | int = 0) -> da.Array:
         """One level as a lazy Dask array.
@@ -130,13 +130,8 @@ class Multiscale:
     def _lazy(self, resolution: str | int, array: StoredArray) -> da.Array:
         if array.nchunks <= MAX_CHUNKS:
             return array.lazy()
-        fits = [p for p, a in zip(self.paths, self.stored, strict=True) if a.nchunks <= MAX_CHUNKS]
-        advice = f"level {fits[0]!r} fits: level({fits[0]!r})" if fits else "no level has fewer"
-        raise TooLargeError(
-            f"Level {resolution!r} of {self.title} at {self.url} has {array.nchunks:,} chunks, more "
-            f"than the {MAX_CHUNKS:,} that a lazy array is made of; {advice}. A part of any level "
-            f"can be read by slices: stored_level({resolution!r})[...]."
-        )
+        chunks = {path: level.nchunks for path, level in zip(self.paths, self.stored, strict=True)}
+        raise too_many_chunks(f"Level {resolution!r} of {self.title}", array.nchunks, chunks)
 
     def stored_level(self, resolution: str | int = 0) -> StoredArray:
         """One level as stored; like `level`, but indexing it reads pixels at once."""

@@ -5,6 +5,8 @@ asks an fsspec file system and adds care:
 
 * every request has a time-out, and is tried again a few times, more slowly each time, when the
   endpoint is busy (429, 5xx) or the connection drops;
+* all attempts together take no longer than one deadline allows, and no answer is taken that is
+  longer than what was asked for can be;
 * 404 means "no such key", which for a chunk means that it is empty; 403 means so only for who says
   so (``missing_as_empty``);
 * 410 from a mirror means "not copied", which is an error in the mirror's own words;
@@ -34,16 +36,18 @@ from ._interrupt import result, submit
 from ._metadata.sizes import ChunkSizes
 from ._store import transport
 from ._store.answers import (
+    DeadlineError,
     IncompleteAnswerError,
     explain,
     says_not_there,
     worth_keeping,
     worth_retrying,
 )
+from ._store.deadline import Deadline, within
 from ._store.documents import fetch_documents
 from ._store.known_keys import Found, KeyLayout, KnownKeys
 from ._store.requests import join_observers, observers_to_carry
-from ._store.transport import Access, Answer, is_metadata
+from ._store.transport import Access, Answer, TooLongError, is_metadata
 from .addresses import encoded, is_remote, join, split_secret, tidy_url
 from .errors import AccessDeniedError, ChunkError, CredentialsError, OmeZarrError
 
@@ -231,9 +235,17 @@ class RetryingStore(Store):
         return None
 
     async def _fetch(self, key: str, byte_range: ByteRequest | None = None) -> Answer | None:
+        """Take a key from the cache, or ask for it, in no longer than one key may take."""
+        seconds = (self.access and self.access.seconds) or transport.TOTAL_SECONDS
+        with within(seconds) as deadline:
+            return await self._find(key, byte_range, deadline)
+
+    async def _find(
+        self, key: str, byte_range: ByteRequest | None, deadline: Deadline
+    ) -> Answer | None:
         """Take a key from the cache, if there is one and it has the key; else ask for it."""
         if self.cache is None:
-            return await self._ask(key, byte_range)
+            return await self._ask(key, byte_range, deadline)
         name = encoded(key)
         kept = await self.cache.find(name, byte_range)
         if kept:
@@ -243,7 +255,7 @@ class RetryingStore(Store):
             if answer and await transport.has_etag(self._path(key), kept.etag, self.access):
                 await self.cache.keep(name, byte_range, answer.etag, answer.data)  # confirmed
                 return answer
-        answer = await self._ask(key, byte_range)
+        answer = await self._ask(key, byte_range, deadline)
         if worth_keeping(key, byte_range, answer):
             data, etag = answer[:2] if answer else (None, "")
             changed = await self.cache.keep(name, byte_range, etag, data)
@@ -259,7 +271,9 @@ class RetryingStore(Store):
         if self.cache:
             self.cache.drop(encoded(self.name(key)))
 
-    async def _ask(self, key: str, byte_range: ByteRequest | None = None) -> Answer | None:
+    async def _ask(
+        self, key: str, byte_range: ByteRequest | None, deadline: Deadline
+    ) -> Answer | None:
         """Ask for a key up to `ATTEMPTS` times, pausing longer each time."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -270,7 +284,9 @@ class RetryingStore(Store):
                 error = caught
             # Raised here, outside the except: an error that trails the client's own behind it
             # cannot be sent from one process to another.
-            if attempt == ATTEMPTS or not worth_retrying(error):
+            if deadline.is_over and isinstance(error, TimeoutError):
+                error = DeadlineError(deadline.seconds)
+            if attempt == ATTEMPTS or deadline.is_over or not worth_retrying(error):
                 advice = self.access.advice if self.access else ""
                 raise explain(error, key, self.url, attempt, advice)
             await asyncio.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
@@ -280,20 +296,28 @@ class RetryingStore(Store):
         """What to ask for: the address of a key, with all that is not shown."""
         return self._secret.put_into(self.address(key))
 
+    def _limit(self, key: str) -> int | None:
+        """The most bytes that what is at a key may have."""
+        if is_metadata(key):
+            return transport.metadata_limit(key)
+        return self.sizes.whole if self.sizes else None
+
     async def _fetch_once(self, key: str, byte_range: ByteRequest | None, retry: bool) -> Answer:
-        path = self._path(key)
+        path, limit = self._path(key), self._limit(key)
         if isinstance(byte_range, RangeByteRequest):
             start, end = byte_range.start, byte_range.end
-            answer = await transport.read(path, start, end, retry, self.access)
+            if self.sizes and end - start > self.sizes.part:
+                raise TooLongError(self.sizes.part)
+            answer = await transport.read(path, start, end, retry, self.access, limit)
             if len(answer.data) > end - start:  # the endpoint ignored the range, sent everything
                 answer = answer._replace(data=answer.data[start:end])
             if len(answer.data) < end - start:
                 raise IncompleteAnswerError(f"{len(answer.data)} of {end - start} bytes")
             return answer
         if isinstance(byte_range, SuffixByteRequest):
-            answer = await transport.read(path, -byte_range.suffix, None, retry, self.access)
+            answer = await transport.read(path, -byte_range.suffix, None, retry, self.access, limit)
             return answer._replace(data=answer.data[-byte_range.suffix :])
-        answer = await transport.read(path, None, None, retry, self.access)
+        answer = await transport.read(path, None, None, retry, self.access, limit)
         if isinstance(byte_range, OffsetByteRequest):
             return answer._replace(data=answer.data[byte_range.offset :])
         if answer.sent and self._gzipped and not answer.data.startswith(GZIP):

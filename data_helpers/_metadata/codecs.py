@@ -27,7 +27,17 @@ OPTIONAL = frozenset({"pcodec", "zfpy"})
 
 V2_CODECS = COMPRESSORS | CHECKSUMS | FILTERS | OPTIONAL
 V3_CODECS = frozenset(
-    {"blosc", "bytes", "cast_value", "crc32c", "endian", "gzip", "scale_offset", "transpose", "zstd"}
+    {
+        "blosc",
+        "bytes",
+        "cast_value",
+        "crc32c",
+        "endian",
+        "gzip",
+        "scale_offset",
+        "transpose",
+        "zstd",
+    }
     | {f"numcodecs.{name}" for name in V2_CODECS}
 )
 INDEX_CODECS = frozenset({"bytes", "crc32c", "endian", "transpose"})

@@ -106,4 +106,6 @@ class ChunkSizes:
                 f"{format_bytes(CHUNK_BYTES)} are"
             )
         elif listed > INDEX_CHUNKS:
-            self.problem = f"a shard of it lists {listed:,} chunks, and no more than {INDEX_CHUNKS:,} are"
+            self.problem = (
+                f"a shard of it lists {listed:,} chunks, and no more than {INDEX_CHUNKS:,} are"
+            )

@@ -37,6 +37,14 @@ class HttpAccess(DirectAccess):
     def __repr__(self) -> str:
         return f"HttpAccess({self.options!r})"
 
+    @property
+    def seconds(self) -> float | None:
+        """How long a key may take with all attempts, where a time-out in the options says so."""
+        client = self.options.get("client_kwargs") or {}
+        timeout = self.options.get("timeout") or client.get("timeout")
+        total = getattr(timeout, "total", timeout)
+        return float(total) if isinstance(total, int | float) and total > 0 else None
+
     async def fetch(
         self,
         path: str,

@@ -19,7 +19,7 @@ from ..errors import (
     MirrorError,
     OmeZarrError,
 )
-from .transport import Answer, is_metadata
+from .transport import Answer, RangeIgnoredError, TooLongError, is_metadata
 
 RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 
@@ -36,6 +36,17 @@ WHY_DENIED = (
 
 class IncompleteAnswerError(Exception):
     """An answer arrived whole but holds too few bytes; worth asking again."""
+
+
+class DeadlineError(Exception):
+    """The time for a key and all attempts is over."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"no answer in time: a key may take {seconds:g} s with all attempts. On a slow line "
+            "read fewer chunks at once, or allow more by storage_options={'client_kwargs': "
+            "{'timeout': aiohttp.ClientTimeout(total=...)}}"
+        )
 
 
 def says_not_there(error: object) -> bool:
@@ -114,6 +125,8 @@ def _explain(error: Exception, key: str, url: str, attempts: int, advice: str) -
             return AccessDeniedError(f"{denied} {WHY_DENIED} {advice or 'Check the address, too'}.")
         advice = advice or "Check the address, or ask whoever keeps the image whether it is public"
         return AccessDeniedError(f"{denied} {advice}.")
+    if isinstance(error, TooLongError | RangeIgnoredError):
+        return _too_long(reason, key, url)
     tried = f"after {attempts} attempts" if attempts > 1 else "at the first attempt"
     if is_metadata(key):
         return EndpointUnreachableError(
@@ -123,6 +136,19 @@ def _explain(error: Exception, key: str, url: str, attempts: int, advice: str) -
     return ChunkError(
         f"Chunk {key} of {url} could not be fetched {tried}: {reason}. "
         "Run the cell again; if it fails again, try another source with choose_source(...)."
+    )
+
+
+def _too_long(reason: str, key: str, url: str) -> OmeZarrError:
+    if is_metadata(key):
+        return MalformedMetadataError(
+            f"The metadata at {join(url, key)} are not read: {reason}. Something else may be at "
+            "this address: open it in a browser to see."
+        )
+    return ChunkError(
+        f"Chunk {key} of {url} is not read: {reason}, given its shape and type. It is "
+        "damaged, or something else is in its place: leave it out of the selection, or try another "
+        "source with choose_source(...)."
     )
 
 

@@ -20,17 +20,19 @@ import aiohttp
 from fsspec.utils import tokenize
 
 from ..errors import CredentialsError, EndpointUnreachableError, NotOmeZarrError, OmeZarrError
+from .deadline import place
 from .requests import Request, recorder
 from .secrets import HiddenOptions
 from .transport import (
     CONCURRENCY,
     CONNECT_SECONDS,
+    RANGELESS_BYTES,
     READ_SECONDS,
-    TOTAL_SECONDS,
     Answer,
     DirectAccess,
     RangeIgnoredError,
-    place,
+    TooLongError,
+    part_size,
     range_header,
     whole_size,
 )
@@ -106,14 +108,19 @@ class SignedAccess(DirectAccess):
     ) -> Answer:
         part = {} if start is None else {"Range": range_header(start, end)}
         client, where = await self._client(path)
-        async with place(), asyncio.timeout(TOTAL_SECONDS):
+        async with place():
             request.mark_sent()
             found = await client.get_object(**where, **part)
             size = whole_size(found.get("ContentRange", ""))
-            async with found["Body"] as body:
-                if limit is not None and size is None and found["ContentLength"] > limit:
-                    raise RangeIgnoredError(found["ContentLength"])
-                data = await body.read()
+            body = found["Body"]
+            async with body:
+                if part and size is None:
+                    limit = min(limit or RANGELESS_BYTES, RANGELESS_BYTES)
+                    if (length := found.get("ContentLength") or 0) > limit:
+                        raise RangeIgnoredError(length)
+                elif part:
+                    limit = part_size(start, end)
+                data = await _body(body, found.get("ContentLength"), limit)
         return Answer(data, found.get("ETag", ""), size=len(data) if size is None else size)
 
     async def has_etag(self, path: str, etag: str) -> bool:
@@ -166,7 +173,7 @@ class SignedAccess(DirectAccess):
         """Turn what botocore raises into what the store knows, or into a sentence."""
         try:
             return await request
-        except (TimeoutError, RangeIgnoredError, aiohttp.ClientError):
+        except (TimeoutError, RangeIgnoredError, TooLongError, aiohttp.ClientError):
             raise
         except Exception as caught:
             error = caught
@@ -254,6 +261,20 @@ class _AnsweredError(aiohttp.ClientResponseError):
 
     def __str__(self) -> str:
         return f"{self.status} ({self.message})"
+
+
+async def _body(body: Any, length: int | None, limit: int | None) -> bytes:
+    """The bytes of an answer, if they are no more than `limit`."""
+    if limit is None or (length is not None and length <= limit):
+        return bytes(await body.read())
+    parts, received = [], length or 0
+    while received <= limit and (part := await body.read(1 << 16)):
+        parts.append(part)
+        received += len(part)
+    if received > limit:
+        body.close()
+        raise TooLongError(limit)
+    return b"".join(parts)
 
 
 def _without_password(address: Any) -> str:

@@ -7,30 +7,39 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 import aiohttp
 import fsspec
 from fsspec.asyn import AsyncFileSystem
 
+from .._formatting import format_bytes
 from ..addresses import is_remote, split_secret
+from .deadline import CONCURRENCY as CONCURRENCY
+from .deadline import place
 from .requests import Request, recorder
-
-CONCURRENCY = 64
-"""Requests that a process has in flight at most, however many threads read; the rest wait."""
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
 TOTAL_SECONDS = 300.0
-"""Longest wait for a connection, for the next bytes, and for one whole answer."""
+"""Longest wait for a connection, for the next bytes, and for a key with all attempts."""
+
+METADATA_BYTES = 16 * 1024**2
+"""The longest document that describes an image. Consolidated metadata of a plate, or properties of
+a hundred thousand labels, are that long; what is longer fills gigabytes once it is understood."""
+
+DOCUMENT_BYTES = 1024**2
+"""The longest document of what lies below, such as a level: there are many, and they are short."""
+
+RANGELESS_BYTES = 128 * 1024**2
+"""The largest object that is taken whole from a server that ignores ``Range``."""
 
 METADATA_NAMES = (".zattrs", ".zarray", ".zgroup", "zarr.json", "METADATA.ome.xml")
 
-_places: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -52,7 +61,19 @@ class Access(Protocol):
     advice: str
     """What to check when access is denied."""
 
-    async def read(self, path: str, start: int | None, end: int | None, retry: bool) -> Answer:
+    @property
+    def seconds(self) -> float | None:
+        """How long a key may take with all attempts, where the options say so."""
+        return None
+
+    async def read(
+        self,
+        path: str,
+        start: int | None,
+        end: int | None,
+        retry: bool,
+        limit: int | None = None,
+    ) -> Answer:
         """Read an object, or a part of it, and tell the observers about it."""
 
     async def has_etag(self, path: str, etag: str) -> bool:
@@ -65,10 +86,17 @@ class Access(Protocol):
 class DirectAccess(Access, Protocol):
     """Access by requests of its own, through which an archive can be read, too."""
 
-    async def read(self, path: str, start: int | None, end: int | None, retry: bool) -> Answer:
+    async def read(
+        self,
+        path: str,
+        start: int | None,
+        end: int | None,
+        retry: bool,
+        limit: int | None = None,
+    ) -> Answer:
         """Read an object, or a part of it, and tell the observers about it."""
         with recording(path, start, end, retry) as request:
-            answer = await self.fetch(path, start, end, request)
+            answer = await self.fetch(path, start, end, request, limit)
             request.bytes = len(answer.data)
             return answer
 
@@ -87,8 +115,24 @@ class RangeIgnoredError(Exception):
     """The answer to a request for a part is a whole object, and it is too large to take."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"{size} bytes instead of a part")
+        super().__init__(
+            f"the server ignores Range and would send all {format_bytes(size)} instead of a part"
+        )
         self.size = size
+
+
+class TooLongError(Exception):
+    """An object is longer than it can be, and the rest of it was not taken."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"it is longer than {format_bytes(limit)}, the most that it may be")
+
+
+class NotAFileError(Exception):
+    """What is at a local path is neither a file nor a folder; to read it might take for ever."""
+
+    def __init__(self) -> None:
+        super().__init__("it is no file, but a pipe or a device")
 
 
 def is_metadata(key: str) -> bool:
@@ -102,16 +146,18 @@ async def read(
     end: int | None = None,
     retry: bool = False,
     access: Access | None = None,
+    limit: int | None = None,
 ) -> Answer:
     """Read a remote object or a local file, or a part of it, and tell the observers about it.
 
-    A negative start counts from the end; so is the index of a shard read, which is no chunk. A URL
-    is sent as it stands. The observers hear of it without its login and query.
+    No more than `limit` bytes are taken, and of a part no more than were asked for. A negative
+    start counts from the end; so is the index of a shard read, which is no chunk. A URL is sent as
+    it stands. The observers hear of it without its login and query.
     """
     if access is not None:
-        return await access.read(path, start, end, retry)
+        return await access.read(path, start, end, retry, limit)
     with recording(path, start, end, retry) as request:
-        answer = await fetch(path, start, end, request)
+        answer = await fetch(path, start, end, request, limit)
         request.bytes = len(answer.data if answer.sent is None else answer.sent)
         return answer
 
@@ -136,17 +182,26 @@ async def fetch(
 
     Raises
     ------
+    TooLongError
+        The object, or the part of it, is longer than `limit`, or than what was asked for.
     RangeIgnoredError
         The endpoint sends the whole object instead of a part, and it has more than `limit` bytes.
     """
     if is_remote(path):
         return await _read_remote(path, start, end, request, limit, options)
-    return await _read_local(path, start, end, request)
+    return await _read_local(path, start, end, request, limit)
 
 
-def place() -> asyncio.Semaphore:
-    """What a request waits for: one of `CONCURRENCY` places."""
-    return _places.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(CONCURRENCY))
+def part_size(start: int | None, end: int | None) -> int | None:
+    """How many bytes a part has at most, where it has an end."""
+    if start is None or (start >= 0 and end is None):
+        return None
+    return -start if end is None else end - start
+
+
+def metadata_limit(key: str) -> int:
+    """The most bytes that a document may have."""
+    return DOCUMENT_BYTES if "/" in key and not key.endswith(".xml") else METADATA_BYTES
 
 
 def range_header(start: int, end: int | None) -> str:
@@ -181,31 +236,40 @@ async def _read_remote(
                 raise FileNotFoundError
             response.raise_for_status()
             part, etag = response.status == 206, response.headers.get("ETag", "")
-            body = await _body(response, None if part else limit)
+            if start is not None and not part:
+                limit = min(limit or RANGELESS_BYTES, RANGELESS_BYTES)
+            try:
+                body = await _body(response, part_size(start, end) if part else limit)
+            except TooLongError:
+                if start is None or part:
+                    raise
+                raise RangeIgnoredError(response.content_length or int(limit or 0)) from None
             size = whole_size(response.headers.get("Content-Range", "")) if part else len(body)
             coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if coding == "identity":
         return Answer(body, etag, size=size)
     if part:  # a part of the compressed object is of no use: ask for all of it
         return await _read_remote(url, None, None, request, limit, options)
-    data = await asyncio.to_thread(_decoded, body, coding)
+    data = await asyncio.to_thread(_decoded, body, coding, limit)
     return Answer(data, etag, sent=body, size=len(data))
 
 
 async def _body(response: aiohttp.ClientResponse, limit: int | None) -> bytes:
     """The bytes of an answer, if they are no more than `limit`."""
-    if limit is None:
+    length = response.content_length
+    if limit is None or (length is not None and length <= limit):
         return await response.read()
-    parts, received = [], 0
-    async for part in response.content.iter_chunked(1 << 20):
+    parts, received = [], length or 0
+    while received <= limit and (part := await response.content.readany()):
         parts.append(part)
         received += len(part)
-        if max(received, response.content_length or 0) > limit:
-            raise RangeIgnoredError(response.content_length or received)
+    if received > limit:
+        response.close()  # or the rest of it might be waited for
+        raise TooLongError(limit)
     return b"".join(parts)
 
 
-def _decoded(body: bytes, coding: str) -> bytes:
+def _decoded(body: bytes, coding: str, limit: int | None) -> bytes:
     """Undo a ``Content-Encoding``, unless the body is plainly not encoded so."""
     if coding in ("gzip", "x-gzip"):
         looks_right, window = body.startswith(b"\x1f\x8b"), 31
@@ -217,25 +281,33 @@ def _decoded(body: bytes, coding: str) -> bytes:
         return body
     decoder = zlib.decompressobj(window)
     try:
-        data = decoder.decompress(body) + decoder.flush()
+        data = decoder.decompress(body, 0 if limit is None else limit + 1)
     except zlib.error:
         data = b""
+    if limit is not None and len(data) > limit:
+        raise TooLongError(limit)
     if not decoder.eof:
         raise OSError(f"it is damaged: its Content-Encoding, {coding}, cannot be undone")
     return data
 
 
-async def _read_local(path: str, start: int | None, end: int | None, request: Request) -> Answer:
+async def _read_local(
+    path: str, start: int | None, end: int | None, request: Request, limit: int | None
+) -> Answer:
     file = Path(path)
 
     def read() -> tuple[bytes, os.stat_result]:
         request.mark_sent()  # until here it waited for a free thread
         try:
+            status = file.stat()
+            if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+                raise NotAFileError
             if start is None:
-                return file.read_bytes(), file.stat()
+                if limit is not None and status.st_size > limit:
+                    raise TooLongError(limit)
+                return file.read_bytes(), status
+            first, last, _ = slice(start, end).indices(status.st_size)
             with file.open("rb") as opened:
-                status = os.fstat(opened.fileno())
-                first, last, _ = slice(start, end).indices(status.st_size)
                 opened.seek(first)
                 return opened.read(max(0, last - first)), status
         finally:  # also where there is no such file: the thread is free for another request
@@ -259,7 +331,7 @@ async def has_etag(
     more = {"allow_redirects": True, **http.kwargs}
     with recorder(split_secret(url)[0], chunk=False, retry=False):
         try:
-            async with session.head(http.encode_url(url), **more) as response:
+            async with place(), session.head(http.encode_url(url), **more) as response:
                 return response.ok and bool(etag) and response.headers.get("ETag") == etag
         except (aiohttp.ClientError, OSError):
             return False
@@ -271,9 +343,7 @@ def _http(url: str, options: dict[str, Any] | None = None) -> AsyncFileSystem:
     The options are those of fsspec's http: ``headers``, ``client_kwargs``, and what its requests
     take.
     """
-    timeout = aiohttp.ClientTimeout(
-        total=TOTAL_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
-    )
+    timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
     use_proxy = urlsplit(url).hostname not in _LOOPBACK
     client = {"timeout": timeout, "trust_env": use_proxy, "auto_decompress": False}
     options = dict(options or {})

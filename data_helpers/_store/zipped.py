@@ -26,7 +26,14 @@ from ..errors import (
     OmeZarrError,
 )
 from . import transport
-from .transport import Answer, DirectAccess, RangeIgnoredError, is_metadata, recording
+from .transport import (
+    Answer,
+    DirectAccess,
+    RangeIgnoredError,
+    TooLongError,
+    is_metadata,
+    recording,
+)
 from .zip_entries import HEADER, METHODS, Contents, Entry, understand, unpack
 
 SUFFIXES = (".ozx", ".zip")
@@ -85,7 +92,19 @@ class ArchiveAccess:
         where = path if self.is_folder else self._sent
         return await transport.has_etag(where, etag, self.inner)
 
-    async def read(self, path: str, start: int | None, end: int | None, retry: bool) -> Answer:
+    @property
+    def seconds(self) -> float | None:
+        """How long a key may take with all attempts, where the options say so."""
+        return self.inner.seconds if self.inner else None
+
+    async def read(
+        self,
+        path: str,
+        start: int | None,
+        end: int | None,
+        retry: bool,
+        limit: int | None = None,
+    ) -> Answer:
         """Read an entry, or a part of it, and tell the observers if that takes a request."""
         try:
             contents = None if self.is_folder else await self._contents(retry)
@@ -93,7 +112,7 @@ class ArchiveAccess:
             contents = None
         if contents is None:
             self.is_folder = True
-            return await transport.read(path, start, end, retry, self.inner)
+            return await transport.read(path, start, end, retry, self.inner, limit)
         key = contents.name_of(self.key_of(path))
         if key not in contents.entries:
             if contents.images and key in transport.METADATA_NAMES:
@@ -111,6 +130,9 @@ class ArchiveAccess:
             first, last = 0, entry.size
         else:
             first, last, _ = slice(start, end).indices(entry.size)
+        as_it_is = entry.method == zipfile.ZIP_STORED and start is not None
+        if limit is not None and not as_it_is and max(entry.size, entry.stored) > limit:
+            raise TooLongError(limit)
         with_header = entry.method != zipfile.ZIP_STORED or entry.stored <= SMALL_BYTES
         if (first, last) != (0, entry.size) and not with_header:
             data = await self._part(contents, key, entry, first, last, (path, start, end, retry))
