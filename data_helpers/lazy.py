@@ -31,6 +31,7 @@ from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
 from dask.local import get_sync
 
 from ._compat import GraphNode, Task, TaskRef, normalize_index
+from ._formatting import format_bytes, format_shape
 from ._store.transport import CONCURRENCY
 from .errors import TooLargeError
 
@@ -162,7 +163,14 @@ class LazyLevel(da.Array):
         """
         if self.is_changed or not _computes_here(self, options):
             return super().compute(**options)
-        pixels = np.empty(self.shape, self.dtype)
+        try:
+            pixels = np.empty(self.shape, self.dtype)
+        except (MemoryError, ValueError):  # NumPy counts no further than int64
+            raise TooLargeError(
+                f"{format_shape(self.shape)} pixels of {self.stored.address} are {format_bytes(self.nbytes)}, "
+                "which does not fit in memory; slice the part that you need, or take a coarser "
+                "level."
+            ) from None
         places = [pixels[part] for part in slices_from_chunks(self.chunks)]
         ranges = (range(at, at + n) for at, n in zip(self.first, self.numblocks, strict=True))
         chunks, size = list(itertools.product(*ranges)), group_size(self.stored)

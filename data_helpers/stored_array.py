@@ -146,6 +146,11 @@ class StoredArray(ChunkedArray):
         """The level as a lazy Dask array, one block per chunk; reads nothing."""
         return lazy_level(self)
 
+    def read_chunks(self, chunks: Sequence[Position]) -> list[np.ndarray]:
+        """Read several chunks at once, each into an array of its own."""
+        self._check_sizes()  # before there is an array for each
+        return super().read_chunks(chunks)
+
     def read_into(self, places: Sequence[np.ndarray], chunks: Sequence[Position]) -> None:
         """Read several chunks at once, each into an array of its shape.
 

@@ -114,7 +114,9 @@ def name_of(codec: Any) -> str:
 
 def settings_of(codec: Any) -> dict[str, Any]:
     """What is said of a codec besides its name."""
-    settings = codec.get("configuration", codec) if isinstance(codec, dict) else {}
+    if not isinstance(codec, dict):
+        return {}
+    settings = codec if "id" in codec else codec.get("configuration")
     return settings if isinstance(settings, dict) else {}
 
 

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from .._formatting import format_bytes
 from ..addresses import join
-from ..errors import OmeZarrError
+from ..errors import MalformedMetadataError, OmeZarrError
 from .answers import parse_json
-from .transport import Answer
+from .transport import METADATA_BYTES, Answer
 
 OTHERS_SECONDS = 1.0
 """How long other documents are waited for once there is a good one."""
@@ -42,11 +43,22 @@ async def fetch_documents(
         For each key that was answered in time: the document, what is wrong with it, or None where
         there is none.
     """
+    room = METADATA_BYTES
 
     async def one(key: str) -> Document | OmeZarrError | None:
+        nonlocal room
         try:
             answer = await fetch(key)
-            return None if answer is None else parse_json(answer.data, join(url, key))
+            if answer is None:
+                return None
+            room -= len(answer.data)
+            if room < 0:
+                return MalformedMetadataError(
+                    f"The metadata at {join(url, key)} are not read: the documents of {url} are "
+                    f"longer than {format_bytes(METADATA_BYTES)} together. Open the address in a "
+                    "browser to see what they hold."
+                )
+            return parse_json(answer.data, join(url, key))
         except OmeZarrError as error:
             return error
 

@@ -28,9 +28,10 @@ READ_SECONDS = 30.0
 TOTAL_SECONDS = 300.0
 """Longest wait for a connection, for the next bytes, and for a key with all attempts."""
 
-METADATA_BYTES = 16 * 1024**2
-"""The longest document that describes an image. Consolidated metadata of a plate, or properties of
-a hundred thousand labels, are that long; what is longer fills gigabytes once it is understood."""
+METADATA_BYTES = 10 * 1024**2
+"""The longest document that describes an image, and the most that is read of several together.
+Consolidated metadata of a plate, or properties of a hundred thousand labels, are nearly that long.
+Python takes up to forty times as much memory to understand it."""
 
 DOCUMENT_BYTES = 1024**2
 """The longest document of what lies below, such as a level: there are many, and they are short."""
@@ -125,7 +126,9 @@ class TooLongError(Exception):
     """An object is longer than it can be, and the rest of it was not taken."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"it is longer than {format_bytes(limit)}, the most that it may be")
+        super().__init__(
+            f"what is there is longer than {format_bytes(limit)}, which is all that it may be"
+        )
 
 
 class NotAFileError(Exception):
