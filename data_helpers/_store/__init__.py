@@ -2,6 +2,7 @@
 
 ================  ========================================================================
 ``transport``     one request, over http or from a local folder
+``deadline``      how long a key may take with all attempts, and how many are under way
 ``requests``      what is told of each request to whoever observes, such as a meter
 ``access``        which way leads to an address: a plain request, a signed one, an archive
 ``s3``            requests that are signed with a key

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
+from types import TracebackType
 from weakref import WeakKeyDictionary
 
 CONCURRENCY = 64
@@ -41,27 +40,47 @@ _current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 _places: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
-@contextmanager
-def within(seconds: float) -> Iterator[Deadline]:
-    """All requests in the block together take no longer; one that does ends in `TimeoutError`."""
-    deadline = Deadline(seconds)
-    token = _current.set(deadline)
-    try:
-        yield deadline
-    finally:
-        _current.reset(token)
+class within:
+    """All requests in the block together take no longer; one that does ends in `TimeoutError`.
+
+    As generators (`contextmanager`), this and `place` would take longer, and both run for each key.
+    """
+
+    __slots__ = ("deadline", "token")
+
+    def __init__(self, seconds: float) -> None:
+        self.deadline = Deadline(seconds)
+        self.token: Token[Deadline | None]
+
+    def __enter__(self) -> Deadline:
+        self.token = _current.set(self.deadline)
+        return self.deadline
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self.token)
 
 
-@asynccontextmanager
-async def place() -> AsyncIterator[None]:
+class place:
     """Wait for one of `CONCURRENCY` places, and send a request in the block."""
-    loop = asyncio.get_running_loop()
-    async with _places.setdefault(loop, asyncio.Semaphore(CONCURRENCY)):
-        deadline = _current.get()
-        began = time.monotonic()
-        try:
-            async with asyncio.timeout(deadline.left if deadline else None):
-                yield
-        finally:
-            if deadline:
-                deadline.left -= time.monotonic() - began
+
+    __slots__ = ("began", "deadline", "places", "timeout")
+
+    async def __aenter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.places = _places.setdefault(loop, asyncio.Semaphore(CONCURRENCY))
+        await self.places.acquire()
+        self.deadline = _current.get()
+        self.began = time.monotonic()
+        self.timeout = asyncio.timeout(self.deadline.left if self.deadline else None)
+        await self.timeout.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.places.release()
+        if self.deadline:
+            self.deadline.left -= time.monotonic() - self.began
+        await self.timeout.__aexit__(kind, error, trace)
