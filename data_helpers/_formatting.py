@@ -1,10 +1,24 @@
-"""Numbers and errors as people say them: sizes, bytes, lengths, and one line for an error."""
+"""Numbers, names and errors as people say them, and as they may be shown.
+
+Whoever wrote an image also wrote its names. So a name is made plain where it is read, and so is
+the whole sentence of an error or a warning: see `plain_text` and `sentence`.
+"""
 
 from __future__ import annotations
 
+import html
 import json
 import math
+import re
 from collections.abc import Sequence
+
+LONGEST_NAME = 200
+LONGEST_SENTENCE = 4000
+"""Characters after which a name, or the sentence of an error, is cut short."""
+
+_JOINERS = "\u200c\u200d"  # invisible, but some scripts, and emoji, need them
+_LOGIN = re.compile(r"(?<=://)[^\s/?#]*@")
+_QUERY = re.compile(r"(https?://[^\s?'\"<>|]*)\?[^\s'\"<>|]+", re.IGNORECASE)
 
 
 def format_shape(sizes: Sequence[int]) -> str:
@@ -43,11 +57,46 @@ def format_length(micrometers: float) -> str:
 
 def one_line(error: BaseException) -> str:
     """What an error says, on one line; libraries also write several."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(sentence(str(error)).split()) or type(error).__name__
+
+
+def plain_text(text: object, longest: int = LONGEST_NAME) -> str:
+    """What somebody else wrote, as one line that can be drawn and printed.
+
+    Letters of every script stay as they are. What is not seen but acts, such as the escape
+    sequences of a terminal or a change of the direction of writing, becomes "\ufffd".
+    """
+    text = str(text)
+    shown = text[:longest]
+    if not shown.isprintable():
+        shown = "".join(map(_visible, shown))
+    return f"{shown}..." if len(text) > longest else shown
+
+
+def _visible(letter: str) -> str:
+    if letter.isprintable() or letter in _JOINERS:
+        return letter
+    return " " if letter.isspace() else "\ufffd"
+
+
+def sentence(text: str) -> str:
+    """What an error or a warning says: plain text, addresses without login and query."""
+    return plain_text(_QUERY.sub(r"\1", _LOGIN.sub("", text)), LONGEST_SENTENCE)
+
+
+def in_short(parts: Sequence[str], most: int = 10) -> str:
+    """Parts of a sentence, in a row; after the first few only their number."""
+    more = f"; and {len(parts) - most:,} more" if len(parts) > most else ""
+    return "; ".join(parts[:most]) + more
+
+
+def as_html(text: str) -> str:
+    """Plain text for a page; each "$" stands alone, or notebooks take two of them for a formula."""
+    return html.escape(text).replace("$", "<span>$</span>")
 
 
 def as_written(value: object) -> str:
     """A value of the metadata as it stands there, on one line, and cut short."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     text = " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return plain_text(text) if len(text) <= 80 else f"{plain_text(text[:77])}..."

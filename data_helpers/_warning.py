@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 import warnings
 
+from ._formatting import sentence
 from .errors import OmeZarrWarning
 
 
-def warn(sentence: str) -> None:
+def warn(said: str) -> None:
     """Warn, and point at the line of the user's code that led here."""
     level, frame = 2, sys._getframe(1)
     while frame.f_back and _is_ours(frame.f_globals.get("__name__", "")):
         level, frame = level + 1, frame.f_back
-    warnings.warn(sentence, OmeZarrWarning, stacklevel=level)
+    warnings.warn(sentence(said), OmeZarrWarning, stacklevel=level)
 
 
 def _is_ours(module: str) -> bool:

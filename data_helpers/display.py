@@ -312,7 +312,7 @@ def gallery(
     pictures : sequence of numpy.ndarray
         Planes of shape (y, x), drawn in grey, or pictures of shape (y, x, 3).
     titles : sequence of str
-        One short title for each.
+        One short title for each, plain text: a "$" is drawn as it is.
     columns : int
         Pictures in a row.
     title : str
@@ -360,8 +360,8 @@ def gallery(
             _draw_shown(ax, shown, picture)
         else:
             _draw(ax, picture, window)
-        ax.set_title(titles[number], fontsize=9)
-    figure.suptitle(title or (image.title if image else ""), parse_math=bool(title))
+        ax.set_title(titles[number], fontsize=9, parse_math=False)
+    figure.suptitle(title or (image.title if image else ""), parse_math=False)
     return figure
 
 

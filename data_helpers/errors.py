@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from ._formatting import sentence
+
 
 class OmeZarrError(Exception):
     """The parent of every error this package raises on purpose.
 
     In a notebook it is shown as its one sentence, without the stack of library calls behind it.
+    The sentence is plain text, and holds no login and no query of an address.
 
     Attributes
     ----------
@@ -15,6 +18,9 @@ class OmeZarrError(Exception):
     """
 
     status: int | None = None
+
+    def __init__(self, *said: object) -> None:
+        super().__init__(*(sentence(each) if isinstance(each, str) else each for each in said))
 
     def _render_traceback_(self) -> list[str]:
         # IPython asks an exception for this method before it draws a traceback. Dask appends the

@@ -8,6 +8,7 @@ function of these documents: nothing asks a store, and nothing is guessed.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from ._formatting import as_written
+from ._formatting import as_written, in_short, plain_text
 from ._metadata.axes import Axes, read_axes
 from ._metadata.codecs import name_of
 from ._metadata.coordinates import Scale, multiply, own_system, read_scale, scene_images
 from ._metadata.hints import Channel as Channel
-from ._metadata.hints import read_hints
+from ._metadata.hints import as_name, read_hints
+from ._metadata.paths import checked_path
+from ._warning import warn
 from .errors import MalformedMetadataError, NotOmeZarrError
 
 VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6")
@@ -29,6 +32,8 @@ VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6")
 GROUP_DOCUMENT = {2: ".zattrs", 3: "zarr.json"}
 ARRAY_DOCUMENT = {2: ".zarray", 3: "zarr.json"}
 """For each Zarr format the document of an image (or a plate, a well, ...), and that of a level."""
+
+MOST_LEVELS = 100
 
 AXES_BEFORE_0_3 = ("t", "c", "z", "y", "x")
 """What the axes of an array are where the metadata name none; the last ones, if it has fewer."""
@@ -117,7 +122,7 @@ def read_image(attributes: dict[str, Any], zarr_format: int, where: str) -> Imag
     return ImageMetadata(
         zarr_format=zarr_format,
         version=version,
-        name=str(multiscale.get("name") or hints.name),
+        name=as_name(multiscale, "name", "multiscales[0]", notes) or hints.name,
         paths=tuple(path for path, _, _ in datasets),
         axes=axes and axes.names,
         units=axes and axes.units,
@@ -147,12 +152,13 @@ def _read_version(
     if not version:
         newest = "0.6" if "coordinateSystems" in multiscale else "0.5"
         return newest if zarr_format == 3 else "0.1"
+    said = repr(version) if isinstance(version, str) and len(version) < 40 else as_written(version)
     if not re.match(r"0\.[1-6](?!\d)", str(version)):
         raise NotOmeZarrError(
-            f"{where} says OME-Zarr version {version!r}, but this package reads "
+            f"{where} says OME-Zarr version {said}, but this package reads "
             f"versions {VERSIONS[0]} to {VERSIONS[-1]}; look for a newer release of it."
         )
-    return str(version)
+    return plain_text(version, 20)
 
 
 def _read_datasets(
@@ -162,12 +168,14 @@ def _read_datasets(
     listed = multiscale.get("datasets")
     if not isinstance(listed, list):
         raise ValueError(f"datasets is {as_written(listed)}, not a list of levels")
+    if len(listed) > MOST_LEVELS:
+        raise ValueError(f"datasets lists {len(listed):,} levels, but no image has over 100")
     found: list[tuple[str, str, dict[str, Any]]] = []
     for number, level in enumerate(listed):
         key = f"datasets[{number}]"
         if not isinstance(level, dict) or not isinstance(level.get("path"), str | int):
             raise ValueError(f"{key} is {as_written(level)}, which has no path")
-        path = str(level["path"])
+        path = checked_path(level["path"], f"{key}.path")
         if path in [known for known, _, _ in found]:
             notes.append(f"{key}, which lists the level {as_written(path)} again")
         else:
@@ -211,6 +219,8 @@ def _read_scales(
     if version < "0.6":
         overall = read_scale(multiscale, "", ndim, notes)
         scales = [scale and multiply(scale, overall) if overall else scale for scale in scales]
+    if not all(0 < size < math.inf for scale in scales for size in scale or ()):
+        raise ValueError(f"the scales multiply to {as_written(scales)}, not finite sizes above 0")
     if len({len(scale) for scale in scales if scale}) > 1:
         raise ValueError(f"the levels have scales that differ in length: {as_written(scales)}")
     return tuple(scales)
@@ -287,7 +297,15 @@ def label_names(document: dict[str, Any], where: str) -> list[str] | None:
     names = listed if isinstance(listed, list) else [listed]
     if names is not listed or not all(isinstance(name, str | int) for name in names):
         raise malformed(where, f"labels should hold a list of names, not {as_written(listed)}")
-    return list(dict.fromkeys(map(str, names)))
+    inside, outside = [], []
+    for number, name in enumerate(dict.fromkeys(map(str, names))):
+        try:
+            inside.append(checked_path(name, f"labels[{number}]"))
+        except ValueError as error:
+            outside.append(str(error))
+    if outside:
+        warn(f"Of the labels of {where}, {in_short(outside)} is left out.")
+    return inside
 
 
 def what_else(documents: Sequence[dict[str, Any]]) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import dask.array as da
 
-from ._formatting import format_bytes, format_shape
+from ._formatting import as_html, format_bytes, format_shape, in_short
+from ._metadata.paths import checked_path
 from ._warning import warn
 from .addresses import last_part
 from .errors import AccessDeniedError, LevelNotFoundError, NoLabelsError
@@ -66,7 +66,7 @@ class Multiscale:
         self._store = store
         self._documents = documents or {}
         if metadata.left_out:
-            parts = "; ".join(metadata.left_out)
+            parts = in_short(metadata.left_out)
             warn(f"{self.url} is read, but these parts of its metadata are left out: {parts}.")
 
     @property
@@ -317,7 +317,9 @@ class Multiscale:
 
     def _find_label(self, name: str, zarr_format: int) -> Multiscale | None:
         """A label image in the format in which labels are listed, or else in the other one."""
-        if set(name.split("/")) & {"", ".", ".."}:
+        try:
+            checked_path(name, "labels")
+        except ValueError:
             return None
         store = self._store.below(f"labels/{name}")
         for number in (zarr_format, 5 - zarr_format):
@@ -399,14 +401,14 @@ class Multiscale:
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{h}</th>" for h in ("level", "shape", "chunk", "chunks", "bytes"))
         rows = "".join(
-            f"<tr><td>{html.escape(path)}</td><td>{format_shape(array.shape)}</td>"
+            f"<tr><td>{as_html(path)}</td><td>{format_shape(array.shape)}</td>"
             f"<td>{format_shape(array.chunks)}</td><td>{array.nchunks:,}</td>"
             f"<td>{format_bytes(array.nbytes)}</td></tr>"
             for path, array in zip(self.paths, self.stored, strict=True)
         )
         caption = (
-            f"<strong>{html.escape(self.title)}</strong>: OME-Zarr {html.escape(self.version)}, "
-            f"axes {html.escape(', '.join(self.axes))}, {html.escape(str(self.stored[0].dtype))}"
+            f"<strong>{as_html(self.title)}</strong>: OME-Zarr {as_html(self.version)}, "
+            f"axes {as_html(', '.join(self.axes))}, {as_html(str(self.stored[0].dtype))}"
         )
         return (
             f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead>"

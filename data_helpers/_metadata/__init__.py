@@ -4,7 +4,9 @@
 ``axes``          names, units and roles of the axes
 ``codecs``        the codecs of an array, of which only those for numbers are read
 ``coordinates``   scales and coordinate systems
+``document``      the door of every document: JSON of bounded depth
 ``hints``         channels, colours and windows (``omero``), which never block pixels
+``paths``         paths that lead inwards only
 ``sizes``         sizes of arrays and chunks, and which are too large
 ``units``         units of length, as programs spell them
 ================  ====================================================================

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .._formatting import as_written
+from .._formatting import as_written, plain_text
 
 MOST_AXES = 5
 MOST_SPACE_AXES = 3
@@ -53,7 +53,7 @@ def read_axes(listed: Any, key: str, notes: list[str]) -> Axes:
     for number, axis in enumerate(axes):
         if not isinstance(axis, dict) or not isinstance(axis.get("name"), str | int):
             raise ValueError(f"{key}[{number}] is {as_written(axis)}, which has no name")
-    names = [str(axis["name"]) for axis in axes]
+    names = [plain_text(axis["name"]) for axis in axes]
     if len(set(names)) < len(names):
         raise ValueError(f"{key} are {as_written(names)}, of which two have the same name")
     if not 2 <= len(names) <= MOST_AXES:
@@ -74,7 +74,7 @@ def _read_unit(axis: dict[str, Any], key: str, notes: list[str]) -> str | None:
     if unit and not isinstance(unit, str):
         notes.append(f"{key}.unit {as_written(unit)}")
         return None
-    return unit or None
+    return plain_text(unit) if unit else None
 
 
 def roles_of(names: Sequence[str], kinds: Sequence[str | None]) -> tuple[str, ...]:

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._formatting import as_written
+from .._formatting import as_written, plain_text
 
 WHITE = "FFFFFF"
+
+MOST_CHANNELS = 10_000
 
 
 @dataclass(frozen=True)
@@ -121,13 +123,17 @@ def _read_gamma(channel: dict[str, Any]) -> tuple[float, str]:
     """
     family, coefficient = channel.get("family"), channel.get("coefficient")
     if family not in (None, "", "linear", "polynomial"):
-        return 1.0, f"family {family!r}"
+        return 1.0, f"family {_said(family)}"
     if coefficient is None or coefficient == 1:
         return 1.0, ""
     number = isinstance(coefficient, int | float) and not isinstance(coefficient, bool)
     if family == "linear" or not number or not 0.01 <= coefficient <= 100:
-        return 1.0, f"coefficient {coefficient!r}"
+        return 1.0, f"coefficient {_said(coefficient)}"
     return float(coefficient), ""
+
+
+def _said(value: Any) -> str:
+    return repr(value) if isinstance(value, str) and len(value) < 40 else as_written(value)
 
 
 class _Reader:
@@ -156,15 +162,13 @@ class _Reader:
             self.leave_out(name)
         key = f"{self.key}.{name}"
         listed = found if isinstance(found, list) else []
-        return [(n, _Reader(one, f"{key}[{n}]", self.notes)) for n, one in enumerate(listed)]
+        if len(listed) > MOST_CHANNELS:
+            self.notes.append(f"{len(listed) - MOST_CHANNELS:,} of {key}, all after the first")
+        return [(n, _Reader(one, f"{key}[{n}]", self.notes)) for n, one in enumerate(listed[:MOST_CHANNELS])]
 
     def text(self, name: str) -> str:
         """A name; empty if there is none."""
-        value = self.content.get(name)
-        if value is None or isinstance(value, str | int | float):
-            return "" if value is None else str(value)
-        self.leave_out(name)
-        return ""
+        return as_name(self.content, name, self.key, self.notes)
 
     def number(self, name: str) -> float | None:
         """A finite number, also one that is written as a string."""
@@ -199,6 +203,15 @@ class _Reader:
         if color is None:
             self.leave_out(name)
         return color or WHITE
+
+
+def as_name(holder: dict[str, Any], name: str, key: str, notes: list[str]) -> str:
+    """A name under a key, as plain text; empty if there is none. Any other value is noted."""
+    value = holder.get(name)
+    if value is None or isinstance(value, str | int | float):
+        return "" if value is None else plain_text(value)
+    notes.append(f"{key}.{name} {as_written(value)}")
+    return ""
 
 
 def as_number(value: Any) -> float | None:
@@ -259,7 +272,7 @@ def _color_of_text(text: str) -> str | None:
     if re.fullmatch(r"[0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8}", digits):
         each = 1 if len(digits) <= 4 else 2
         return "".join(digits[n * each : (n + 1) * each] * (3 - each) for n in range(3)).upper()
-    if re.fullmatch(r"-?\d+", text):
+    if re.fullmatch(r"-?\d{1,20}", text):
         return _color_of_integer(int(text))
     if match := re.fullmatch(r"rgba?\(([^()]*)\)", text.lower()):
         return _color_of_numbers([as_number(part) for part in match[1].split(",")])

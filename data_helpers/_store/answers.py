@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 from urllib.parse import unquote
 
@@ -10,6 +9,7 @@ import aiohttp
 from zarr.abc.store import ByteRequest
 
 from .._formatting import one_line
+from .._metadata.document import parse_json
 from ..addresses import join
 from ..errors import (
     AccessDeniedError,
@@ -162,28 +162,3 @@ def worth_keeping(key: str, byte_range: ByteRequest | None, answer: Answer | Non
         return not is_metadata(key) or parse_json(answer.data, key) is not None
     except MalformedMetadataError:  # a login page, say
         return False
-
-
-def parse_json(data: bytes, where: str) -> dict[str, Any]:
-    """The JSON object that a metadata document holds.
-
-    Raises
-    ------
-    MalformedMetadataError
-        It is no JSON, or no object; its status is 200 for a web page.
-    """
-    try:
-        document = json.loads(data)
-    except ValueError as error:
-        malformed = MalformedMetadataError(
-            f"The metadata at {where} are not valid JSON ({error}); a login page or a broken "
-            "upload looks like this: open the address in a browser to see."
-        )
-        malformed.status = 200 if data.lstrip().startswith(b"<") else None
-        raise malformed from None
-    if not isinstance(document, dict):
-        raise MalformedMetadataError(
-            f"The metadata at {where} should be a JSON object but are a "
-            f"{type(document).__name__}; open the address in a browser to see."
-        )
-    return document

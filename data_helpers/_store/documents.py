@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from .._formatting import format_bytes
+from .._metadata.document import parse_json
 from ..addresses import join
 from ..errors import MalformedMetadataError, OmeZarrError
-from .answers import parse_json
 from .transport import METADATA_BYTES, Answer
 
 OTHERS_SECONDS = 1.0
