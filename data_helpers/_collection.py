@@ -9,7 +9,10 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
-from .metadata import GROUP_DOCUMENT, ome_attributes
+from ._formatting import plain_text
+from ._metadata.hints import as_name
+from ._metadata.paths import checked_path
+from .metadata import GROUP_DOCUMENT, malformed, ome_attributes
 from .store import RetryingStore
 
 LOOKED_AT = 5
@@ -29,6 +32,11 @@ def images_of(store: RetryingStore, zarr_format: int) -> dict[str, str]:
 
     Reads the list of images and their names, where they are kept, and the metadata of the first
     `LOOKED_AT` images, all at once. Where there is no list, only these are known.
+
+    Raises
+    ------
+    MalformedMetadataError
+        A path that is listed leads out of the collection.
     """
     document = GROUP_DOCUMENT[zarr_format]
     first = [str(number) for number in range(LOOKED_AT)]
@@ -38,7 +46,7 @@ def images_of(store: RetryingStore, zarr_format: int) -> dict[str, str]:
     names = names_in_xml(store.read_text("OME/METADATA.ome.xml"))
     series = ome_attributes(documents.get(listing, {})).get("series")
     if isinstance(series, list) and series:
-        paths = [str(path) for path in series]
+        paths = _inside(series, store.url)
     elif names:
         paths = [str(number) for number in range(len(names))]
     else:
@@ -52,9 +60,13 @@ def names_in_xml(text: str) -> list[str]:
     """Names of the images in OME-XML, in order; empty where it cannot be understood."""
     try:
         root = ElementTree.fromstring(text)
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, ValueError, LookupError):
         return []
-    return [image.get("Name") or "" for image in root if image.tag.rpartition("}")[2] == "Image"]
+    return [
+        plain_text(image.get("Name") or "")
+        for image in root
+        if image.tag.rpartition("}")[2] == "Image"
+    ]
 
 
 def in_words(images: dict[str, str]) -> str:
@@ -70,4 +82,13 @@ def _name_of(document: dict[str, Any] | None) -> str | None:
     if not isinstance(multiscales, list) or not multiscales:
         return None
     first = multiscales[0]
-    return str(first.get("name") or "") if isinstance(first, dict) else ""
+    return as_name(first, "name", "", []) if isinstance(first, dict) else ""
+
+
+def _inside(series: list[Any], where: str) -> list[str]:
+    """The paths of the images that are listed, if they lead to images of the collection."""
+    try:
+        paths = [checked_path(path, f"series[{number}]") for number, path in enumerate(series)]
+    except ValueError as error:
+        raise malformed(where, str(error)) from None
+    return list(dict.fromkeys(paths))

@@ -285,7 +285,7 @@ def _zarr_sources(state: str) -> list[str]:
     """Addresses of the Zarr images in the state of Neuroglancer, which is JSON or nearly so."""
     try:
         state = json.dumps(json.loads(state), ensure_ascii=False)  # without \\u and the like
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     return [old or new for old, new in _ZARR_SOURCE.findall(state)]
 

@@ -5,7 +5,6 @@ This room stands beside the reading path: a plate leads to images, and no image 
 
 from __future__ import annotations
 
-import html
 import operator
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Any
 import dask.array as da
 
 from ._caching import Cache
+from ._formatting import as_html
 from ._plate.metadata import (
     Acquisition,
     FieldChoice,
@@ -307,7 +307,7 @@ class Plate:
         if self.acquisitions:
             parts.append(_counted(len(self.acquisitions), "acquisition"))
         said = f"{', '.join(parts)} (● a well, – none)"
-        return f"<strong>{html.escape(self.title)}</strong>: {html.escape(said)}"
+        return f"<strong>{as_html(self.title)}</strong>: {as_html(said)}"
 
 
 def _counted(count: int, what: str) -> str:
@@ -315,10 +315,10 @@ def _counted(count: int, what: str) -> str:
 
 
 def _heading(name: str, scope: str) -> str:
-    return f'<th scope="{scope}">{html.escape(name)}</th>'
+    return f'<th scope="{scope}">{as_html(name)}</th>'
 
 
 def _cell(well: str | None) -> str:
     if well is None:
         return "<td>–</td>"
-    return f'<td><span role="img" aria-label="{html.escape(well)}">●</span></td>'
+    return f'<td><span role="img" aria-label="{as_html(well)}">●</span></td>'

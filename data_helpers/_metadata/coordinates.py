@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._formatting import as_written
+from .._formatting import as_written, plain_text
 from .hints import as_number
 
 Scale = tuple[float, ...]
@@ -152,8 +152,8 @@ def scene_images(scene: Any) -> list[str]:
     for transform in _objects(content.get("coordinateTransformations")):
         for end in (transform.get("input"), transform.get("output")):
             path = end.get("path") if isinstance(end, dict) else None
-            if isinstance(path, str) and path.strip("/.") and path not in found:
-                found.append(path)
+            if isinstance(path, str) and path.strip("/.") and plain_text(path) not in found:
+                found.append(plain_text(path))
     return found
 
 

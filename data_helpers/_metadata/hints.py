@@ -164,7 +164,10 @@ class _Reader:
         listed = found if isinstance(found, list) else []
         if len(listed) > MOST_CHANNELS:
             self.notes.append(f"{len(listed) - MOST_CHANNELS:,} of {key}, all after the first")
-        return [(n, _Reader(one, f"{key}[{n}]", self.notes)) for n, one in enumerate(listed[:MOST_CHANNELS])]
+        return [
+            (n, _Reader(one, f"{key}[{n}]", self.notes))
+            for n, one in enumerate(listed[:MOST_CHANNELS])
+        ]
 
     def text(self, name: str) -> str:
         """A name; empty if there is none."""

@@ -7,17 +7,27 @@ asks a store.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._formatting import as_written, in_short, plain_text
+from .._metadata.hints import as_name
+from .._metadata.paths import checked_path
 from .._warning import warn
 from ..errors import MalformedMetadataError
 from ..metadata import malformed, ome_attributes
 
+MOST_NAMES = 500
+"""Rows, and columns, of a plate at most; the largest plates on sale have 48 and 72."""
+
 SHOWN = 3
 """Wells or fields that a sentence names, before it says how many more there are."""
+
+MOST_SHOWN = 72
+"""The same of rows and columns, where a well is in none of them."""
 
 
 @dataclass(frozen=True)
@@ -150,19 +160,23 @@ def read_plate(attributes: dict[str, Any], zarr_format: int, where: str) -> Plat
     """
     plate = attributes["plate"]
     if not isinstance(plate, dict):
-        raise malformed(where, f"plate should hold an object, not {plate!r}")
+        raise malformed(where, f"plate should hold an object, not {_said(plate)}")
     rows, columns = _names(plate, "rows", where), _names(plate, "columns", where)
     version = attributes.get("version") or plate.get("version")
-    return PlateMetadata(
+    notes: list[str] = []
+    metadata = PlateMetadata(
         zarr_format=zarr_format,
-        version=str(version or ("0.5" if zarr_format == 3 else "0.1")),
-        name=str(plate.get("name") or ""),
+        version=plain_text(version or ("0.5" if zarr_format == 3 else "0.1"), 20),
+        name=as_name(plate, "name", "plate", notes),
         rows=rows,
         columns=columns,
         wells=_read_wells(plate, rows, columns, where),
-        acquisitions=_read_acquisitions(plate, where),
+        acquisitions=_read_acquisitions(plate, where, notes),
         fields=_count(plate.get("field_count")),
     )
+    if notes:
+        warn(f"{where} is read, but these parts of its metadata are left out: {in_short(notes)}.")
+    return metadata
 
 
 def read_well(document: dict[str, Any], where: str) -> list[WellImage]:
@@ -175,13 +189,15 @@ def read_well(document: dict[str, Any], where: str) -> list[WellImage]:
     """
     well = ome_attributes(document).get("well")
     if not isinstance(well, dict):
-        raise malformed(where, f"well should hold an object, not {well!r}")
+        raise malformed(where, f"well should hold an object, not {_said(well)}")
     images = []
     for number, image in enumerate(_listed(well, "images", where)):
         path = image.get("path") if isinstance(image, dict) else None
         if not isinstance(path, str) or not path.strip("/"):
-            raise malformed(where, f"number {number} of images has no path: {image!r}")
-        images.append(WellImage(path.strip("/"), image.get("acquisition")))
+            raise malformed(where, f"number {number} of images has no path: {_said(image)}")
+        acquisition = image.get("acquisition")
+        path = _inside(path, f"images[{number}].path", where)
+        images.append(WellImage(path, acquisition if isinstance(acquisition, int) else None))
     return images
 
 
@@ -192,10 +208,18 @@ def position(names: Sequence[str], wanted: object) -> int | None:
     mean the same column.
     """
     text = str(wanted).strip()
-    if text in names:
-        return names.index(text)
-    alike = [number for number, name in enumerate(names) if _plain(name) == _plain(text)]
-    return alike[0] if len(alike) == 1 else None
+    exact, alike = _places(tuple(names))
+    numbers = [exact[text]] if text in exact else alike.get(_plain(text), [])
+    return numbers[0] if len(numbers) == 1 else None
+
+
+@functools.lru_cache(maxsize=8)
+def _places(names: tuple[str, ...]) -> tuple[dict[str, int], dict[str, list[int]]]:
+    """Where names stand, exactly so and in any spelling; a plate asks for each of its wells."""
+    alike: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        alike.setdefault(_plain(name), []).append(number)
+    return {name: names.index(name) for name in names}, alike
 
 
 def first_few(names: Sequence[str]) -> str:
@@ -240,25 +264,46 @@ def _advise_on_well(images: Sequence[WellImage], where: str) -> str:
     return f"a well: open one of its fields, which are {addresses}"
 
 
+def _inside(path: str, key: str, where: str) -> str:
+    """A path without slashes around it, if it leads inwards."""
+    try:
+        return checked_path(path.strip("/"), key)
+    except ValueError as error:
+        raise malformed(where, str(error)) from None
+
+
+def _said(value: Any) -> str:
+    """A value as it stands there, and cut short."""
+    text = repr(value)
+    return text if len(text) <= 80 else as_written(value)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MOST_SHOWN
+    return ", ".join(names[:MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
 def _listed(holder: dict[str, Any], key: str, where: str) -> list[Any]:
     listed = holder.get(key)
     if not isinstance(listed, list):
-        raise malformed(where, f"{key} should hold a list, not {listed!r}")
+        raise malformed(where, f"{key} should hold a list, not {_said(listed)}")
     return listed
 
 
 def _names(plate: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
     """Names of the rows or of the columns."""
-    names = []
-    for number, each in enumerate(_listed(plate, key, where)):
+    names, every = [], _listed(plate, key, where)
+    if len(every) > MOST_NAMES:
+        raise malformed(where, f"{key} lists {len(every):,} names, but no plate has so many")
+    for number, each in enumerate(every):
         name = each.get("name") if isinstance(each, dict) else each
         if not isinstance(name, str | int) or isinstance(name, bool) or name == "":
-            raise malformed(where, f"number {number} of {key} has no name: {each!r}")
+            raise malformed(where, f"number {number} of {key} has no name: {_said(each)}")
         if "/" in str(name):
-            raise malformed(where, f"the name {name!r} among {key} holds a slash")
-        names.append(str(name))
+            raise malformed(where, f"the name {_said(name)} among {key} holds a slash")
+        names.append(plain_text(name))
     if len(set(names)) < len(names):
-        raise malformed(where, f"{key} have the same name twice: {', '.join(names)}")
+        raise malformed(where, f"{key} have the same name twice: {_some(names)}")
     return tuple(names)
 
 
@@ -266,23 +311,32 @@ def _read_wells(
     plate: dict[str, Any], rows: Sequence[str], columns: Sequence[str], where: str
 ) -> tuple[Well, ...]:
     wells: dict[tuple[int, int], Well] = {}
+    clashes: list[str] = []
     for number, listed in enumerate(_listed(plate, "wells", where)):
         path = listed.get("path") if isinstance(listed, dict) else None
         if not isinstance(path, str) or not path.strip("/"):
-            raise malformed(where, f"number {number} of wells has no path: {listed!r}")
-        row, column = _place(listed, rows, columns, where)
-        well = Well(f"{rows[row]}/{columns[column]}", path.strip("/"), row, column)
+            raise malformed(where, f"number {number} of wells has no path: {_said(listed)}")
+        path = _inside(path, f"wells[{number}].path", where)
+        row, column = _place(path, listed, rows, columns, where, clashes)
+        well = Well(f"{rows[row]}/{columns[column]}", path, row, column)
         other = wells.setdefault((row, column), well)
         if other != well:
             raise malformed(where, f"wells {other.path} and {well.path} are at the same place")
+    if clashes:
+        more = f" So are {len(clashes) - 1:,} more." if len(clashes) > 1 else ""
+        warn(clashes[0] + more)
     return tuple(wells.values())
 
 
 def _place(
-    listed: dict[str, Any], rows: Sequence[str], columns: Sequence[str], where: str
+    path: str,
+    listed: dict[str, Any],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    where: str,
+    clashes: list[str],
 ) -> tuple[int, int]:
     """Row and column of a well: by its path, which names both, else by the numbers beside it."""
-    path = listed["path"].strip("/")
     row_name, _, column_name = path.rpartition("/")
     row, column = position(rows, row_name.rpartition("/")[2]), position(columns, column_name)
     numbers = [
@@ -291,18 +345,18 @@ def _place(
     ]
     if row is not None and column is not None:
         if any(number not in (None, at) for number, at in zip(numbers, (row, column), strict=True)):
-            warn(
-                f"Well {path} of {where} is said to be at row {numbers[0]!r} and column "
-                f"{numbers[1]!r} (counted from 0), but its name says {row} and {column}: the name "
-                "is taken."
+            clashes.append(
+                f"Well {path} of {where} is said to be at row {_said(numbers[0])} and column "
+                f"{_said(numbers[1])} (counted from 0), but its name says {row} and {column}: "
+                "the name is taken."
             )
         return row, column
     row, column = _index(numbers[0], rows), _index(numbers[1], columns)
     if row is None or column is None:
         raise malformed(
             where,
-            f"well {path} is in no row and column: rows are {', '.join(rows)}, columns are "
-            f"{', '.join(columns)}",
+            f"well {path} is in no row and column: rows are {_some(rows)}, columns are "
+            f"{_some(columns)}",
         )
     return row, column
 
@@ -314,16 +368,20 @@ def _index(number: object, names: Sequence[str]) -> int | None:
     return None
 
 
-def _read_acquisitions(plate: dict[str, Any], where: str) -> tuple[Acquisition, ...]:
+def _read_acquisitions(
+    plate: dict[str, Any], where: str, notes: list[str]
+) -> tuple[Acquisition, ...]:
     """The acquisitions; without them images can still be read, so what is unclear is left out."""
     listed = plate.get("acquisitions") or []
-    known = []
-    for each in listed if isinstance(listed, list) else [listed]:
+    known, unclear = [], []
+    for number, each in enumerate(listed if isinstance(listed, list) else [listed]):
         if not isinstance(each, dict) or not isinstance(each.get("id"), int):
-            warn(f"An acquisition of {where} has no id and is left out: {each!r}.")
+            unclear.append(_said(each))
             continue
-        fields = _count(each.get("maximumfieldcount"))
-        known.append(Acquisition(each["id"], str(each.get("name") or ""), fields))
+        name = as_name(each, "name", f"plate.acquisitions[{number}]", notes)
+        known.append(Acquisition(each["id"], name, _count(each.get("maximumfieldcount"))))
+    if unclear:
+        warn(f"An acquisition of {where} has no id and is left out: {in_short(unclear)}.")
     return tuple(known)
 
 

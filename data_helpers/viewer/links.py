@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from .._formatting import as_html
 from .._store.access import archive_in
 from ..errors import ImageNotFoundError, NotOmeZarrError
 from ..multiscale import Multiscale
@@ -105,8 +106,8 @@ class ViewerLinks:
             f"<tr><th{left}>{shown}</th><td{left}>{self._way(name)}</td></tr>"
             for name, shown in NAMES.items()
         )
-        caption = html.escape(": ".join(filter(None, [self.title, self.address])))
-        advice = f"<p>{html.escape(self.advice)}</p>" if self.advice else ""
+        caption = as_html(": ".join(filter(None, [self.title, self.address])))
+        advice = f"<p>{as_html(self.advice)}</p>" if self.advice else ""
         public = f"<p>{REAL}</p>{self.public._repr_html_()}" if self.public else ""
         return f"<table><caption>{caption}</caption><tbody>{rows}</tbody></table>{advice}{public}"
 
@@ -115,11 +116,11 @@ class ViewerLinks:
         if viewer in self.links:
             shown = f"{_anchor(self.links[viewer])}: {USES[viewer]}"
         elif viewer == "napari" and viewer in self.commands:
-            shown = f"<code>{html.escape(self.commands[viewer])}</code>"
+            shown = f"<code>{as_html(self.commands[viewer])}</code>"
         else:
-            shown = html.escape(self.commands.get(viewer, "no link"))
+            shown = as_html(self.commands.get(viewer, "no link"))
         note = self.notes.get(viewer)
-        return f"{shown}<br><small>{html.escape(note)}</small>" if note else shown
+        return f"{shown}<br><small>{as_html(note)}</small>" if note else shown
 
 
 def public_address(image_id: int | str) -> str:
