@@ -7,8 +7,8 @@ from urllib.parse import unquote
 
 from .._formatting import as_written, plain_text
 
-LONGEST_PATH = 1024
-"""Characters; as long as a key of S3 may be."""
+LONGEST_PATH, LONGEST_PART = 1024, 255
+"""Characters: as long as a key of S3 may be, and the name of a file."""
 
 
 def checked_path(path: object, key: str) -> str:
@@ -27,7 +27,8 @@ def checked_path(path: object, key: str) -> str:
         It leads elsewhere, or nowhere. The sentence names the key and what stands there.
     """
     text = str(path)
-    if len(text) > LONGEST_PATH or plain_text(text, LONGEST_PATH) != text:
+    too_long = len(text) > LONGEST_PATH or max(map(len, text.split("/"))) > LONGEST_PART
+    if too_long or plain_text(text, LONGEST_PATH) != text:
         raise ValueError(f"{key} is {as_written(text)}, which no folder is called")
     decoded = unquote(unquote(text))  # servers decode once, and some that stand behind them again
     parts = [part.strip() for part in re.split(r"[/\\]", decoded)]
