@@ -17,8 +17,9 @@ LONGEST_SENTENCE = 4000
 """Characters after which a name, or the sentence of an error, is cut short."""
 
 _JOINERS = "\u200c\u200d"  # invisible, but some scripts, and emoji, need them
-_LOGIN = re.compile(r"(?<=://)[^\s/?#]*@")
-_QUERY = re.compile(r"(https?://[^\s?'\"<>|]*)\?[^\s'\"<>|]+", re.IGNORECASE)
+_LOGIN = re.compile(r"(?<=://)[^\s/?#]*@|(?<![^\s/'\"(<])[^\s/:@'\"(<]+:[^\s/@'\"]+@(?=[\w\[])")
+_QUERY = re.compile(r"((?<![\w.+-])(?!s3:|file:)[a-z][\w.+-]*://[^\s?'\"<>|]*)\?[^\s'\"<>|]+", re.I)
+_SIGNED = re.compile(r"([?&][\w-]*(?:sig|token|key|secret|pass|credential)[\w-]*=)[^\s&'\"]+", re.I)
 
 
 def format_shape(sizes: Sequence[int]) -> str:
@@ -81,7 +82,12 @@ def _visible(letter: str) -> str:
 
 def sentence(text: str) -> str:
     """What an error or a warning says: plain text, addresses without login and query."""
-    return plain_text(_QUERY.sub(r"\1", _LOGIN.sub("", text)), LONGEST_SENTENCE)
+    return plain_text(without_secrets(text), LONGEST_SENTENCE)
+
+
+def without_secrets(text: str) -> str:
+    """A text in which no address holds a login, a query, or what looks like a signature."""
+    return _SIGNED.sub(r"\1...", _QUERY.sub(r"\1", _LOGIN.sub("", text)))
 
 
 def in_short(parts: Sequence[str], most: int = 10) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
+from ._formatting import without_secrets
 from .errors import NotOmeZarrError
 
 DOCUMENTS = (".zattrs", ".zarray", ".zgroup", ".zmetadata", "zarr.json")
@@ -32,6 +33,7 @@ _ONE_SLASH = re.compile(r"(https?|s3):/(?=[^/])", re.IGNORECASE)  # what Path ma
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _HOST = re.compile(r"[\w.:%-]+")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?")
+_SIGNATURE = re.compile(r"[?&](X-Amz-[\w-]+|AWSAccessKeyId|Signature|sig|token)=", re.IGNORECASE)
 _VIEWER_KEYS = ("source", "image_url")  # Vizarr and the validator; Avivator
 _PIPELINE = re.compile(r"/?\|zarr[23]?:/?$")  # what Neuroglancer puts behind an address
 _ZARR_SOURCE = re.compile(
@@ -115,11 +117,18 @@ def understand(pasted: object, windows: bool = os.name == "nt") -> Meant:
     name, rest = scheme[1].lower(), text[scheme.end() :]
     if name in ("zarr", "zarr2", "zarr3"):  # a source as Neuroglancer spells it
         return understand(rest, windows)
+    if name == "s3" and ("@" in rest.partition("/")[0] or _SIGNATURE.search(rest)):
+        raise NotOmeZarrError(
+            f"{_before_query(text)} was given with a login or a signature, which an s3:// address "
+            "has no place for: give key and secret, or a token, in storage_options, or the signed "
+            "https:// address."
+        )
     if name == "s3":
         return Meant("key", _without_document(_not_empty(rest.strip("/"), text)))
     if name not in ("http", "https", "s3+http", "s3+https"):
+        rest = re.sub(".*@", "", rest.partition("?")[0])
         hint = f" (as https://storage.googleapis.com/{rest})" if name == "gs" else ""
-        raise NotOmeZarrError(f"{text} cannot be opened: {GIVE}{hint}.")
+        raise NotOmeZarrError(f"{_before_query(text)} cannot be opened: {GIVE}{hint}.")
     if shown := _image_in_link(text):
         return understand(shown, windows)
     url, secret = split_secret(tidy_url(text))
@@ -149,6 +158,8 @@ def tidy_url(url: str) -> str:
 
 def without_scheme(path: str) -> bool:
     """Whether what looks like a path may be an address of the web without its ``https://``."""
+    if re.match(r"(//)?[^/@]*:[^/@]*@", path):  # a login
+        return True
     host, slash, _ = path.partition("/")
     name = r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d+)?|localhost:\d+"
     return bool(slash and re.fullmatch(name, host)) and not host.endswith((".zarr", ".zip"))
@@ -211,9 +222,10 @@ def _text_of(pasted: object) -> str:
         text = text[1:-1].strip()
     if not text:
         raise NotOmeZarrError(f"The address is empty: {GIVE}.")
-    if any(letter < " " for letter in text):
+    if any(letter < " " for letter in text) or re.search(r"\s[a-z][\w+.-]*://", text):
         raise NotOmeZarrError(
-            f"{text[:100]!r} holds a line break or the like: paste one address, alone."
+            f"{without_secrets(text)[:100]!r} holds a line break or the like: paste one address, "
+            "alone."
         )
     return text
 
@@ -329,9 +341,15 @@ def _split(url: str) -> SplitResult:
 
 
 def _not_valid(url: str, error: ValueError) -> NotOmeZarrError:
-    return NotOmeZarrError(f"{_before_query(url)} is not a valid address ({error}).")
+    why = "" if "@" in url else f" ({error})"  # it may quote a part of the password
+    return NotOmeZarrError(f"{_before_query(url)} is not a valid address{why}.")
 
 
 def _before_query(url: str) -> str:
-    """A URL, valid or not, without anything that may be secret."""
-    return re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])
+    """A URL, valid or not, without anything that may be secret.
+
+    Where a password holds a "/" or a "#", the login ends later than it does for a URL.
+    """
+    login = re.match(r"(.*?//)[^/@]*:[^@]*@", url) or re.match(r"(.*?//)[^/?#]*@", url)
+    rest = f"{login[1]}{url[login.end() :]}" if login else url
+    return re.split(r"[?#]", rest, maxsplit=1)[0]

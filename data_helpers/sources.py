@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ._doors import open_door
-from .addresses import tidy_url
+from .addresses import split_secret, tidy_url
 from .errors import EndpointUnreachableError, OmeZarrError
 
 BUCKET = "idr"
@@ -155,7 +155,7 @@ class Source:
                 "(nothing is downloaded)"
             )
         elif self.name == "endpoint":
-            line = f"Source: the endpoint {self.endpoint}"
+            line = f"Source: the endpoint {split_secret(self.endpoint)[0]}"
         else:
             line = f"Source: {self.name}, real IDR images from {self.endpoint}"
         return f"{line}{self.note}."
@@ -164,7 +164,8 @@ class Source:
 
     def url(self, key: str) -> str:
         """Address of a key in bucket `idr`."""
-        return f"{self.endpoint}/{BUCKET}/{key}"
+        address, secret = split_secret(self.endpoint)
+        return secret.put_into(f"{address}/{BUCKET}/{key}")
 
     def keys_of(self, image_id: int) -> tuple[str, ...]:
         """Keys to try for an image; an id that is not registered may have a v0.1 key."""

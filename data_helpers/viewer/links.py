@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import shlex
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -18,6 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from .._formatting import as_html
 from .._store.access import archive_in
+from ..addresses import split_secret, tidy_url
 from ..errors import ImageNotFoundError, NotOmeZarrError
 from ..multiscale import Multiscale
 from ..sources import BUCKET, IMAGES, PUBLIC_ENDPOINTS
@@ -163,7 +165,8 @@ def viewer_links(image: int | str | Multiscale) -> ViewerLinks:
     Returns
     -------
     ViewerLinks
-        The address in `links` is percent-encoded, as a link demands. For an image on this
+        The address in `links` is percent-encoded, as a link demands, without its login and query.
+        For an image on this
         computer, `notes` and `advice` say what works, and `public` has the public copy.
 
     Raises
@@ -222,8 +225,10 @@ def viewer_links(image: int | str | Multiscale) -> ViewerLinks:
 def _address(text: str) -> str:
     """The address meant: that of a registered image if it is an id."""
     text = text.strip().rstrip("/")
+    if re.match("https?://", text, re.IGNORECASE):
+        text = split_secret(tidy_url(text))[0]  # a link is passed on, with all that it holds
     address = public_address(text) if text.isdecimal() else text
-    parts = urlsplit(address)
+    parts = urlsplit(address if "://" in address else "")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise NotOmeZarrError(
             f"{text} cannot be opened by a public viewer: give an IDR id, the image's https:// "
