@@ -207,6 +207,11 @@ def split_secret(address: str) -> tuple[str, Secret]:
     return f"{scheme}://{host}{slash}{path}", Secret(login, query)
 
 
+def shareable(url: str) -> str:
+    """A URL as it may be passed on, as it was written, without its login and query."""
+    return re.sub(r"\?[^?/]*=.*$", "", _without_login(url))
+
+
 def _text_of(pasted: object) -> str:
     """The text of an id or an address; anything else is answered as what it is."""
     if isinstance(pasted, float) and pasted.is_integer():
@@ -346,10 +351,11 @@ def _not_valid(url: str, error: ValueError) -> NotOmeZarrError:
 
 
 def _before_query(url: str) -> str:
-    """A URL, valid or not, without anything that may be secret.
+    """A URL, valid or not, without anything that may be secret."""
+    return re.split(r"[?#]", _without_login(url), maxsplit=1)[0]
 
-    Where a password holds a "/" or a "#", the login ends later than it does for a URL.
-    """
-    login = re.match(r"(.*?//)[^/@]*:[^@]*@", url) or re.match(r"(.*?//)[^/?#]*@", url)
-    rest = f"{login[1]}{url[login.end() :]}" if login else url
-    return re.split(r"[?#]", rest, maxsplit=1)[0]
+
+def _without_login(url: str) -> str:
+    """A URL, valid or not; where a password holds a "/" or a "#", it ends later than in a URL."""
+    login = re.match(r"(.*?//)[^/@:]*:(?!\d+/)[^@]*@", url) or re.match(r"(.*?//)[^/?#]*@", url)
+    return f"{login[1]}{url[login.end() :]}" if login else url

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import html
 import json
-import re
 import shlex
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -19,7 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from .._formatting import as_html
 from .._store.access import archive_in
-from ..addresses import split_secret, tidy_url
+from ..addresses import shareable
 from ..errors import ImageNotFoundError, NotOmeZarrError
 from ..multiscale import Multiscale
 from ..sources import BUCKET, IMAGES, PUBLIC_ENDPOINTS
@@ -224,11 +223,12 @@ def viewer_links(image: int | str | Multiscale) -> ViewerLinks:
 
 def _address(text: str) -> str:
     """The address meant: that of a registered image if it is an id."""
-    text = text.strip().rstrip("/")
-    if re.match("https?://", text, re.IGNORECASE):
-        text = split_secret(tidy_url(text))[0]  # a link is passed on, with all that it holds
+    text = shareable(text.strip().rstrip("/"))
     address = public_address(text) if text.isdecimal() else text
-    parts = urlsplit(address if "://" in address else "")
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise NotOmeZarrError(
             f"{text} cannot be opened by a public viewer: give an IDR id, the image's https:// "
