@@ -140,7 +140,7 @@ def tidy_url(url: str) -> str:
 
     What is encoded stays as it is. What cannot stand in a URL, such as a space, is encoded.
     """
-    parts = _split(url)
+    parts = _split(_alone(url))
     try:
         host = (parts.hostname or "").encode("idna").decode()
         port = f":{parts.port}" if parts.port is not None else ""
@@ -209,7 +209,7 @@ def split_secret(address: str) -> tuple[str, Secret]:
 
 def shareable(url: str) -> str:
     """A URL as it may be passed on, as it was written, without its login and query."""
-    return re.sub(r"\?[^?/]*=.*$", "", _without_login(url))
+    return re.sub(r"\?[^?/]*=.*$", "", _without_login(_alone(url)))
 
 
 def _text_of(pasted: object) -> str:
@@ -227,12 +227,21 @@ def _text_of(pasted: object) -> str:
         text = text[1:-1].strip()
     if not text:
         raise NotOmeZarrError(f"The address is empty: {GIVE}.")
-    if any(letter < " " for letter in text) or re.search(r"\s[a-z][\w+.-]*://", text):
-        raise NotOmeZarrError(
-            f"{without_secrets(text)[:100]!r} holds a line break or the like: paste one address, "
-            "alone."
-        )
+    if any(letter < " " for letter in text):
+        raise _not_alone(text, "a line break or the like")
     return text
+
+
+def _alone(url: str) -> str:
+    """The same URL, if no other one follows."""
+    if re.search(r"\s[a-z][\w+.-]*://", url):
+        raise _not_alone(url, "another address")
+    return url
+
+
+def _not_alone(text: str, what: str) -> NotOmeZarrError:
+    shown = without_secrets(text)[:100]
+    return NotOmeZarrError(f"{shown!r} holds {what}: paste one address, alone.")
 
 
 def _number(text: str) -> Meant:
