@@ -9,13 +9,16 @@ from .multiscale import Multiscale
 WIDEST = 100_000.0
 """Micrometres (10 cm). No slide is so wide, so metadata that claim more are taken as wrong."""
 
+FINEST = 1e-6
+"""Micrometres (1 pm), a hundredth of an atom; metadata that claim less are taken as wrong, too."""
+
 
 def finest_pixel(image: Multiscale) -> tuple[tuple[float, float] | None, str]:
     """Height and width of a pixel of the finest level in micrometres, or None and why not.
 
     They are not really known where the metadata name no scale or no unit of length, where a pixel
     is exactly 1 by 1, which programs write when they do not know better, and where the whole
-    image would be wider than `WIDEST`.
+    image would be wider than `WIDEST`, or a pixel narrower than `FINEST`.
     """
     whole = image.parent or image
     if not whole.has_scales:
@@ -31,6 +34,8 @@ def finest_pixel(image: Multiscale) -> tuple[tuple[float, float] | None, str]:
     across = max(side * n for side, n in zip(size, size_yx(image, 0), strict=True))
     if across > WIDEST:
         return None, f"the metadata make the picture {across / 10_000:.3g} cm wide"
+    if min(size) < FINEST:
+        return None, f"the metadata make a pixel {min(size):.3g} µm wide"
     return size, ""
 
 
