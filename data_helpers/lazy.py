@@ -166,10 +166,10 @@ class LazyLevel(da.Array):
         try:
             pixels = np.empty(self.shape, self.dtype)
         except (MemoryError, ValueError):  # NumPy counts no further than int64
-            size, shape = format_bytes(self.nbytes), format_shape(self.shape)
             raise TooLargeError(
-                f"{shape} pixels of {self.stored.address} are {size}, which does not fit in memory; "
-                "slice the part that you need, or take a coarser level."
+                f"{format_shape(self.shape)} pixels of {self.stored.address} do not fit in memory "
+                f"({format_bytes(self.nbytes)}); slice the part that you need, or take a coarser "
+                "level."
             ) from None
         places = [pixels[part] for part in slices_from_chunks(self.chunks)]
         ranges = (range(at, at + n) for at, n in zip(self.first, self.numblocks, strict=True))
