@@ -9,6 +9,7 @@ from typing import Any
 import dask.array as da
 
 from ._formatting import as_html, format_bytes, format_shape, in_short
+from ._metadata.hints import MOST_CHANNELS
 from ._metadata.paths import checked_path
 from ._warning import warn
 from .addresses import last_part
@@ -224,15 +225,16 @@ class Multiscale:
     def channels(self) -> list[Channel]:
         """The channels as the metadata (``omero``) describe them; empty if they do not.
 
-        There are as many as the image has: of the others only the number is known.
+        There are as many as the image has, and 10,000 at most: of the others only the number is
+        known.
         """
         described = self.metadata.channels
         if not described:
             return []
         sizes = dict(zip(self.roles, self.stored[0].shape, strict=True))
-        missing = range(len(described), sizes.get("c", 1))
-        unknown = [Channel(f"channel {number}") for number in missing]
-        return described[: sizes.get("c", 1)] + unknown
+        count = min(sizes.get("c", 1), MOST_CHANNELS)
+        unknown = [Channel(f"channel {number}") for number in range(len(described), count)]
+        return described[:count] + unknown
 
     def default(self, axis: str) -> int:
         """Index to show first along an axis, given by role or name; the middle one if unsaid."""
@@ -390,7 +392,8 @@ class Multiscale:
         arrays = [open_array(self._store, path, documents[key]) for path, key in keys.items()]
         for array in arrays:
             fits = self.metadata.ndim in (None, array.ndim)
-            if not fits or not 2 <= array.ndim <= 5 or min(array.shape) < 1:
+            sizes_fit = all(1 <= size < 2**63 for size in array.shape)
+            if not fits or not 2 <= array.ndim <= 5 or not sizes_fit:
                 axes = self.metadata.axes
                 raise malformed(self.url, f"axes {axes} for an array of shape {array.shape}")
         return arrays

@@ -18,6 +18,7 @@ from data_helpers._metadata.document import DEEPEST, parse_json
 from data_helpers._metadata.paths import checked_path
 from data_helpers._pixel_size import pixel_size
 from data_helpers._warning import warn
+from data_helpers.viewer.neuroglancer import state_of
 from data_helpers.viewer.widget import _facts
 
 PIXELS = noise(2, 20, 30)
@@ -144,6 +145,20 @@ def test_metadata_without_end_are_cut_short(tmp_path):
     attributes["multiscales"][0]["datasets"] *= 101
     write_json(tmp_path / ".zattrs", attributes)
     with pytest.raises(MalformedMetadataError, match="datasets lists 101 levels"):
+        dh.open_multiscale(tmp_path)
+
+
+def test_channels_without_end_are_cut_short(tmp_path):
+    file = write_image(tmp_path, {"channels": [{"label": "a"}]}) / "0/.zarray"
+    change_json(file, shape=[2**40, 20, 30])
+    image = dh.open_multiscale(tmp_path)
+    assert len(image.channels) == 10_000 and image.channels[0].label == "a"
+    assert len(state_of("https://host/image", "image", image)["layers"]) == 100
+    facts = _facts(dh.view(image)._scene, 480)
+    assert len(facts["channels"]) == 100
+    assert "Of 1,099,511,627,776 channels only the first 100 are offered" in facts["note"]
+    change_json(file, shape=[2, 20, 2**64])
+    with pytest.raises(MalformedMetadataError, match="for an array of shape"):
         dh.open_multiscale(tmp_path)
 
 

@@ -49,7 +49,14 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
 def test_the_workflows_are_there():
-    assert {path.stem for path in WORKFLOWS} == {"tests", "live", "binder", "links", "site"}
+    assert {path.stem for path in WORKFLOWS} == {
+        "tests",
+        "live",
+        "binder",
+        "links",
+        "site",
+        "nightly",
+    }
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -86,6 +93,14 @@ def test_the_tests_workflow_covers_the_promised_systems():
     assert matrix["python"] == ["3.11", "3.13"]
     (test,) = [step for step in job["steps"] if step.get("run") == "python run.py test"]
     assert test["env"] == {"CHROMIUM_REQUIRED": "1"}
+
+
+def test_every_night_metadata_are_changed_2000_times():
+    workflow = yaml.safe_load(read(ROOT / ".github" / "workflows" / "nightly.yml"))
+    assert [one["cron"].split()[2:] for one in workflow[True]["schedule"]] == [["*"] * 3]
+    job = workflow["jobs"]["mutations"]
+    assert job["env"] == {"MUTATIONS": "2000"}
+    assert job["steps"][-1]["run"].endswith("tests/test_mutations.py")
 
 
 def test_the_live_workflow_asks_the_public_endpoints_and_opens_one_issue():

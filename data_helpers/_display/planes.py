@@ -17,6 +17,9 @@ from ..multiscale import Multiscale
 RGB = ("FF0000", "00FF00", "0000FF")
 """Colours of the first three channels of a colour picture."""
 
+MOST_BANDS = 100
+"""Channels that a viewer offers at most; it has a row, or a layer, for each."""
+
 
 def yx(image: Multiscale) -> tuple[int, int]:
     """Where y and x stand among the axes of an image."""

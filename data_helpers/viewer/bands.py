@@ -10,7 +10,7 @@ import numpy as np
 from .._display.facts import MISSING
 from .._display.pixels import FURTHEST, some_width, usable
 from .._display.pixels import value_range as range_of
-from .._display.planes import RGB, is_color_picture
+from .._display.planes import MOST_BANDS, RGB, is_color_picture
 from ..multiscale import Multiscale
 from .tiles import color_of
 
@@ -86,11 +86,13 @@ def notes_on(image: Multiscale) -> str:
     for axis, role, size in zip(image.axes, image.roles, image.stored[0].shape, strict=True):
         if role not in "tczyx" and size > 1:
             notes.append(f"of axis {axis} only the first of {size:,} places is shown")
+        if role == "c" and size > MOST_BANDS:
+            notes.append(f"of {size:,} channels only the first {MOST_BANDS} are offered")
     if kind == "c":
         notes.append("of complex pixels the magnitude is shown")
     if kind in "fc":
         notes.append(MISSING)
-    for channel in image.channels:
+    for channel in image.channels[:MOST_BANDS]:
         if channel.left_out:
             notes.append(f"{channel.left_out} of channel {channel.label} is not followed")
     said = "; ".join(notes)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .._display.pixels import usable
+from .._display.planes import MOST_BANDS
 from .._pixel_size import micrometers
 from ..metadata import Channel
 from ..multiscale import Multiscale
@@ -97,7 +98,7 @@ def _opened(image: Multiscale) -> tuple[dict[str, Axis], list[Channel]]:
     for role, (name, size, scale, unit) in zip(image.roles, about, strict=True):
         first = image.default("z") if role == "z" else None
         axes[role] = Axis(name, size, scale, unit, first)
-    return axes, image.channels
+    return axes, image.channels[:MOST_BANDS]
 
 
 def _registered(image_id: int) -> tuple[dict[str, Axis], list[Channel]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._display.pixels import drawable, whole_labels, without_value
-from .._display.planes import size_yx, yx
+from .._display.planes import MOST_BANDS, size_yx, yx
 from .._pixel_size import finest_pixel
 from ..errors import OmeZarrError
 from ..multiscale import Multiscale
@@ -124,7 +124,8 @@ class Scene:
         """Read the overview; it gives the range of values where the metadata name none."""
         level = overview_level(self.levels)
         planes: dict[int, np.ndarray] = {}
-        bands = [describe(self.image, c, None) for c in range(self.sizes.get("c", 1))]
+        count = min(self.sizes.get("c", 1), MOST_BANDS)
+        bands = [describe(self.image, c, None) for c in range(count)]
         if self.levels[level].step == 1:
             try:
                 whole = self.whole(level)
