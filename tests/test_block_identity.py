@@ -490,6 +490,11 @@ def uses_lock(pixels):
         return pixels
 
 
+class Careless:
+    def __reduce_ex__(self, protocol):
+        return 3
+
+
 def nested_deeply():
     value = []
     for _ in range(5000):
@@ -505,6 +510,8 @@ def nested_deeply():
         (lambda: closing_over({"a": [threading.Lock()]}), "closure value, of type dict"),
         (lambda: Thresholder(threading.Event()), "its object, of type Thresholder"),
         (lambda: functools.partial(segment, threshold=sys.__stdout__), "its argument threshold"),
+        (lambda: closing_over(Careless()), "closure value, of type Careless"),
+        (lambda: closing_over(memoryview(b"x")), "closure value, of type memoryview"),
         (nested_deeply, "closure value, of type list.*nested too deeply"),
     ],
 )
@@ -514,6 +521,12 @@ def test_what_cannot_be_told_apart_is_refused_in_a_sentence(make, what, tmp_path
     sentence = str(refusal.value)
     assert "\n" not in sentence and "given in parameters." in sentence
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("value", [None, 3, "segment", [segment]])
+def test_what_is_no_function_is_refused(value, tmp_path, image):
+    with pytest.raises(OmeZarrError, match="segment should be a function of pixels, but it is of"):
+        BlockRun(tmp_path / "out", image, value, **CUT)
 
 
 def test_an_object_may_say_itself_what_it_is():

@@ -339,6 +339,19 @@ def test_a_clock_that_is_set_costs_no_more_than_what_is_missing(off, either, clo
     assert requests_of_a_read(served, either) == 0
 
 
+def test_a_chunk_kept_as_missing_in_the_future_is_not_believed_for_a_year(kept, clock, served):
+    chunk = served.folder / "0/1/0"
+    chunk.rename(served.folder / "aside")
+    empty = PIXELS.copy()
+    empty[16:32, :16] = 0
+    clock.off = YEAR
+    requests_of_a_read(served, kept, empty)
+    clock.off = 0
+    (served.folder / "aside").rename(chunk)
+    assert requests_of_a_read(served, kept) == 2  # and zarr.json
+    assert requests_of_a_read(served, kept) == 0
+
+
 @pytest.mark.parametrize("off", [-YEAR, YEAR])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_recheck_under_a_wrong_clock_is_done_once(off, when, either, clock, served, tmp_path):

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from .._formatting import one_line
 from ..errors import OmeZarrError
 from ..multiscale import Multiscale
 from .image_name import name_of_image
@@ -62,18 +63,18 @@ def fingerprint(function: Callable[..., Any]) -> dict[str, str]:
     OmeZarrError
         It depends on something that cannot be told apart; the sentence says on what.
     """
+    if not callable(function):
+        raise OmeZarrError(
+            f"segment should be a function of pixels, but it is of type {type(function).__name__}."
+        )
     parts = dict(_parts(function))
     marks = {"Python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     for what, part in parts.items():
         try:
             marks[what] = _mark(_Describing().value(part))
-        except (_CannotTellError, RecursionError) as error:
+        except Exception as error:  # objects of any kind are asked what pickle would keep of them
             raise _refusal(function, what, part, error) from None
     return marks
-
-
-class _CannotTellError(Exception):
-    """Two of these look the same from outside."""
 
 
 def _mark(description: Any) -> str:
@@ -82,7 +83,7 @@ def _mark(description: Any) -> str:
 
 
 def _refusal(function: Any, what: str, part: Any, error: Exception) -> OmeZarrError:
-    why = str(error) if isinstance(error, _CannotTellError) else "it is nested too deeply"
+    why = "it is nested too deeply" if isinstance(error, RecursionError) else one_line(error)
     return OmeZarrError(
         f"The results of {_called(function)} cannot be kept, because a later run could not tell "
         f"whether its {what}, of type {type(part).__name__}, is still the same ({why}): make it "
@@ -91,8 +92,11 @@ def _refusal(function: Any, what: str, part: Any, error: Exception) -> OmeZarrEr
 
 
 def _called(function: Any) -> str:
-    name = getattr(function, "__qualname__", "") or f"a {type(function).__name__}"
-    return str(name).rpartition("<locals>.")[2]
+    if isinstance(function, functools.partial):
+        return _called(function.func)
+    if isinstance(function, types.FunctionType | types.MethodType):
+        return function.__qualname__.rpartition("<locals>.")[2]
+    return f"a {type(function).__name__}"
 
 
 def _parts(function: Any) -> Iterator[tuple[str, Any]]:
@@ -217,7 +221,7 @@ class _Describing:
         if id(value) in self._under_way:  # it leads back to itself, as a function that recurs
             return ["above", len(self._under_way) - self._under_way.index(id(value))]
         if len(self._under_way) > MAX_DEPTH:
-            raise _CannotTellError("it is nested too deeply")
+            raise RecursionError
         self._alive.append(value)
         self._under_way.append(id(value))
         mark = self._done[id(value)] = _mark(self._compound(value))
@@ -313,11 +317,8 @@ class _Describing:
         """Any other object: by the token that it has for Dask, or by what pickle keeps of it."""
         if hasattr(type(thing), "__dask_tokenize__"):
             return ["token", self.value(type(thing)), self.value(thing.__dask_tokenize__())]
-        try:
-            reduce = copyreg.dispatch_table.get(type(thing))
-            kept = reduce(thing) if reduce else thing.__reduce_ex__(4)
-        except Exception as error:
-            raise _CannotTellError(str(error).partition("\n")[0] or type(error).__name__) from None
+        reduce = copyreg.dispatch_table.get(type(thing))
+        kept = reduce(thing) if reduce else thing.__reduce_ex__(4)
         if isinstance(kept, str):
             return ["name", getattr(thing, "__module__", None) or "", kept]
         made, arguments, state, items, pairs = (*kept, None, None, None)[:5]
