@@ -314,6 +314,7 @@ MANY = {
     "vectorized": lambda: np.vectorize(helper),
     "path and pattern": lambda: closing_over((Path("a"), __import__("re").compile("x"))),
     "generator of numbers": lambda: closing_over(np.random.default_rng(1)),
+    "error": lambda: closing_over(ValueError("x")),
     "table": lambda: closing_over(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})),
     "logger": lambda: closing_over(__import__("logging").getLogger("x")),
 }

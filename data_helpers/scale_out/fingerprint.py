@@ -322,5 +322,6 @@ class _Describing:
         if isinstance(kept, str):
             return ["name", getattr(thing, "__module__", None) or "", kept]
         made, arguments, state, items, pairs = (*kept, None, None, None)[:5]
+        state = None if isinstance(state, dict) and not state else state
         content = [arguments, state, list(items or ()), list(pairs or ())]
         return ["object", self.value(made), [self.value(part) for part in content]]
