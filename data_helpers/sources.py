@@ -41,6 +41,9 @@ class Image:
     keys : dict of str to tuple of str
         For each source the keys in bucket `idr` to try, in this order. "endpoint" stands for any
         endpoint given by its URL.
+    further : tuple of str
+        Keys of other copies, which an id never leads to: open one as ``"s3://idr/KEY"``. They are
+        at "livingobjects" and in the stand-in.
     label_names : tuple of str
         Label images that the store holds but whose list (``labels/.zattrs``) may be missing.
     """
@@ -53,6 +56,7 @@ class Image:
     data_doi: str
     licence: str = "CC BY 4.0"
     keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    further: tuple[str, ...] = ()
     label_names: tuple[str, ...] = ()
 
 
@@ -80,6 +84,7 @@ IMAGES: dict[int, Image] = {
         doi="10.1126/science.abc1669",
         data_doi="10.17867/10000135",
         keys=_keys(9822152, "idr0083A"),
+        further=("zarr/v0.5/idr0083/9822152.zarr",),  # Zarr v3, with 4 x 4 chunks in a shard
     ),
     4007801: Image(
         id=4007801,
@@ -321,25 +326,40 @@ def _no_public_source() -> Source:
 
 
 def _first_public_source() -> Source | None:
-    """The first public endpoint, in order of preference, that answers in time."""
+    """The first public endpoint, in order of preference, that answers in time.
+
+    One is asked only when those before it have failed, or have kept us waiting for their share of
+    the time; they may still answer then, and are preferred.
+    """
     answers: queue.Queue[tuple[str, bool]] = queue.Queue()
+    waiting = list(PUBLIC_ENDPOINTS.items())
 
     def ask(name: str, endpoint: str) -> None:
         answers.put((name, _answers(endpoint)))
 
-    for name, endpoint in PUBLIC_ENDPOINTS.items():
-        threading.Thread(target=ask, args=(name, endpoint), daemon=True).start()
+    def ask_next() -> float:
+        """Ask the next one; returns until when to wait before asking another."""
+        if waiting:
+            threading.Thread(target=ask, args=waiting.pop(0), daemon=True).start()
+        share = PROBE_SECONDS / len(PUBLIC_ENDPOINTS)
+        return min(deadline, time.monotonic() + share) if waiting else deadline
+
     deadline = time.monotonic() + PROBE_SECONDS
+    until = ask_next()
     known: dict[str, bool] = {}
     while len(known) < len(PUBLIC_ENDPOINTS):
         try:
-            name, usable = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+            name, usable = answers.get(timeout=max(0.0, until - time.monotonic()))
         except queue.Empty:
-            break
+            if not waiting:
+                break
+            until = ask_next()
+            continue
         known[name] = usable
         preferred = next((n for n in PUBLIC_ENDPOINTS if known.get(n, True)), None)
         if preferred in known:
             break
+        until = ask_next()
     best = next((n for n in PUBLIC_ENDPOINTS if known.get(n)), None)
     return Source(best, PUBLIC_ENDPOINTS[best]) if best else None
 

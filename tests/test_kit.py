@@ -67,7 +67,7 @@ def test_chunk_numbers_are_written_compactly_and_read_back():
 
 
 def test_the_committed_list_names_chunks_that_exist():
-    arrays = {array.path: array for array in build_catalogue().all_arrays}
+    arrays = {a.path: a for a in build_catalogue().all_arrays if list_chunks.in_mirrors(a)}
     known = {
         tuple(list_chunks.PLACE.fullmatch(path).group(2, 1, 3)): a for path, a in arrays.items()
     }

@@ -18,18 +18,23 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import zarr
 from numcodecs import get_codec
 from numcodecs.blosc import Blosc
+from zarr.core.buffer import default_buffer_prototype
+from zarr.storage import MemoryStore
 
 from data_helpers.offline import __main__ as by_hand
-from data_helpers.offline import catalogue, chunks, listing
+from data_helpers.offline import arrays, catalogue, chunks, listing
 from data_helpers.offline.server import CORS_HEADERS, OfflineThread, OpenHTTP, S3App
 
 BLASTOCYST = "zarr/v0.1/6001247.zarr"
 ORGANOID = "zarr/v0.1/9822152.zarr"
 EMBRYO = "zarr/v0.4/idr0044A/4007801.zarr"
 CHUNK = f"{BLASTOCYST}/0/0.1.128.0.0"
+SHARDED = "zarr/v0.5/idr0083/9822152.zarr"
 BUCKET = catalogue.build_catalogue()
+CHUNKED = [array.path for array in BUCKET.all_arrays if array.document == ".zarray"]
 
 
 def formula(level, t, c, z, y0, y1, x0, x1):
@@ -317,15 +322,15 @@ def test_metadata_of_each_array_fits_its_multiscale(ask):
 
 
 def test_sizes_are_those_of_the_real_images():
-    arrays = {array.path: array for array in BUCKET._arrays.values()}
-    organoid, embryo = arrays[f"{ORGANOID}/0"], arrays["zarr/v0.1/4007801.zarr/0"]
+    known = {array.path: array for array in BUCKET.all_arrays}
+    organoid, embryo = known[f"{ORGANOID}/0"], known["zarr/v0.1/4007801.zarr/0"]
     assert math.prod(organoid.grid) == 12_831
     assert round(math.prod(organoid.shape) * 2 / 2**30, 2) == 25.06
     assert round(math.prod(embryo.shape) * 2 / 1e12, 2) == 9.34
-    assert math.prod(arrays[f"{EMBRYO}/4"].grid) == 1_051_232
-    assert arrays[f"{ORGANOID}/10"].chunks == (1, 1, 1, 91, 141)
-    assert arrays[f"{ORGANOID}/7"].chunks == (1, 1, 1, 728, 1024)
-    assert arrays[f"{BLASTOCYST}/labels/0"].shape == (1, 1, 257, 210, 253)
+    assert math.prod(known[f"{EMBRYO}/4"].grid) == 1_051_232
+    assert known[f"{ORGANOID}/10"].chunks == (1, 1, 1, 91, 141)
+    assert known[f"{ORGANOID}/7"].chunks == (1, 1, 1, 728, 1024)
+    assert known[f"{BLASTOCYST}/labels/0"].shape == (1, 1, 257, 210, 253)
 
 
 def test_scales_axes_and_windows(ask):
@@ -390,7 +395,7 @@ def expected_chunk(array, index):
     return pixels
 
 
-@pytest.mark.parametrize("path", [array.path for array in BUCKET._arrays.values()])
+@pytest.mark.parametrize("path", CHUNKED)
 def test_last_chunk_of_each_array(ask, path):
     """Pixels, byte order, padding and size, at the corner where all edges meet."""
     metadata = json.loads(ask(f"/idr/{path}/.zarray").body)
@@ -404,6 +409,52 @@ def test_last_chunk_of_each_array(ask, path):
     np.testing.assert_array_equal(pixels, expected_chunk(array, index))
     stored = expected_chunk(array, index).astype(metadata["dtype"])
     assert body == bytes(Blosc(cname="lz4", clevel=0, shuffle=1).encode(stored))
+
+
+@pytest.mark.parametrize("level", range(11))
+def test_last_shard_of_each_level(ask, level):
+    """Zarr decodes it: its chunks, the empty places beyond the image, and the index at its end."""
+    array = BUCKET._arrays[f"{SHARDED}/{level}/c/"]
+    described = json.loads(ask(f"/idr/{SHARDED}/{level}/zarr.json").body)
+    index = tuple(count - 1 for count in array.grid)
+    key = f"{SHARDED}/{level}/c/{'/'.join(map(str, index))}"
+    body = ask(f"/idr/{key}").body
+    assert int(ask(f"/idr/{key}", "HEAD").headers["Content-Length"]) == len(body)
+    places = math.prod(a // b for a, b in zip(array.shard, array.chunks, strict=True))
+    assert len(body) == len(array.chunks_of(index)) * (array.chunk_bytes + 16) + 16 * places + 4
+    store = {f"{level}/zarr.json": json.dumps(described).encode(), key.split(".zarr/")[1]: body}
+    store = {name: default_buffer_prototype().buffer.from_bytes(b) for name, b in store.items()}
+    opened = zarr.open_array(MemoryStore(store), path=str(level), mode="r")
+    assert opened.shards == array.shard and opened.chunks == array.chunks
+    y0, x0 = (n * size for n, size in zip(index[3:], array.shard[3:], strict=True))
+    shape = array.shape[3:]
+    np.testing.assert_array_equal(
+        opened[0, 0, 0, y0:, x0:], formula(level, 0, 0, 0, y0, shape[0], x0, shape[1])
+    )
+
+
+def test_a_range_of_a_shard_paints_only_the_chunks_that_it_touches(ask, monkeypatch):
+    painted = []
+
+    def watching(*where):
+        painted.append(where)
+        return formula(*where)
+
+    monkeypatch.setattr(chunks, "painter", lambda name: watching)
+    key = f"/idr/{SHARDED}/3/c/0/0/0/1/1"
+    size = 2 * 1024 * 1024 + 16
+    assert len(ask(key, Range="bytes=-260").body) == 260 and painted == []
+    part = ask(key, Range=f"bytes={5 * size}-{6 * size - 1}").body  # row 1, column 1 of 4 x 4
+    pixels = np.frombuffer(part[16:], "<u2").reshape(1024, 1024)
+    np.testing.assert_array_equal(pixels, formula(3, 0, 0, 0, 5120, 6144, 5120, 6144))
+    assert {where[4] // 1024 for where in painted} == {5}
+
+
+def test_sizes_of_the_sharded_copy_are_those_of_the_public_one():
+    array = BUCKET._arrays[f"{SHARDED}/0/c/"]
+    assert array.shard == (1, 1, 1, 4096, 4096) and array.chunks == (1, 1, 1, 1024, 1024)
+    assert math.prod(array.grid) == 23 * 36  # objects, instead of 12,831
+    assert arrays.crc32c(b"123456789") == 0xE3069283  # the check value in the catalogue of CRCs
 
 
 def test_padding_lies_outside_the_image():

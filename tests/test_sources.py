@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from pathlib import Path
 
 import pytest
 from support.images import noise, write_json, write_v2
@@ -14,15 +15,21 @@ from data_helpers import (
     EndpointUnreachableError,
     ImageNotFoundError,
     OmeZarrError,
+    TooLargeError,
     choose_source,
     current_source,
     load_binary_from_s3,
+    load_binary_from_s3_with_data,
+    load_labels_from_s3,
     open_multiscale,
     sources,
 )
 from data_helpers.offline import process
+from data_helpers.offline.catalogue import build_catalogue
+from data_helpers.offline.server import OfflineThread, S3App, S3Error
 from data_helpers.sources import PROBE_KEY, PROBE_SECONDS, Source, find_source
 
+ROOT = Path(__file__).resolve().parents[1]
 PROBE = f"idr/{PROBE_KEY}"
 
 
@@ -94,6 +101,20 @@ def test_the_movie_is_on_livingobjects_as_v04_only():
         v01, v04 = f"zarr/v0.1/{image_id}.zarr", f"zarr/v0.4/{study}/{image_id}.zarr"
         for name in ("livingobjects", "uk1s3", "http://127.0.0.1:9"):
             assert find_source(name).keys_of(image_id) == (v01, v04)
+
+
+def test_a_further_copy_is_opened_by_its_address(offline):
+    """It is Zarr v3, in shards; an id never leads to it."""
+    (key,) = IMAGES[9822152].further
+    assert key == "zarr/v0.5/idr0083/9822152.zarr"
+    assert not any(key in keys for keys in IMAGES[9822152].keys.values())
+    image = open_multiscale(f"s3://idr/{key}")
+    assert image.version == "0.5" and image.synthetic and len(image.levels) == 11
+    array = image.stored[0].zarr_array
+    assert array.shards == (1, 1, 1, 4096, 4096) and array.chunks == (1, 1, 1, 1024, 1024)
+    older = open_multiscale(9822152)
+    for level in (10, 7, 5):
+        assert (image.stored[level][:] == older.stored[level][:]).all()
 
 
 def test_any_other_id_has_a_v01_key_where_images_are_real(offline):
@@ -308,6 +329,95 @@ def test_the_public_endpoints_see_only_keys_that_they_hold(public, served, tmp_p
     assert (load_binary_from_s3(4007801).compute() == pixels).all()
     assert not any("v0.1" in key for key in served.asked)
     assert {outcome for _, outcome in asked} == {"found"}
+
+
+# uk1s3 is asked last, and may be gone
+
+
+class Livingobjects(S3App):
+    """The stand-in, without the one copy that livingobjects does not have."""
+
+    def __init__(self):
+        super().__init__(build_catalogue())
+        self.asked = []
+
+    def find(self, key):
+        self.asked.append(key)
+        if key.startswith("zarr/v0.1/4007801.zarr/"):
+            raise S3Error(404, "NoSuchKey", "The specified key does not exist.")
+        return super().find(key)
+
+
+@pytest.fixture
+def livingobjects():
+    app = Livingobjects()
+    server = OfflineThread(app=app)
+    server.app = app
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["unknown", "refuses", "says nothing"])
+def gone(request, closed_port):
+    """An address at which uk1s3 is no more; `connections` counts who has come nonetheless."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        listener.setblocking(False)
+        quiet = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        names = {"unknown": "http://uk1s3.invalid", "refuses": closed_port, "says nothing": quiet}
+        yield names[request.param]
+        with pytest.raises(BlockingIOError):  # nobody was here
+            listener.accept()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["auto", "idr", "livingobjects"])
+def test_the_course_is_whole_without_uk1s3(name, gone, public, livingobjects):
+    public(livingobjects.endpoint, gone)
+    took, chosen = seconds(lambda: choose_source(name))
+    assert chosen == Source("livingobjects", livingobjects.endpoint)
+    assert took < PROBE_SECONDS / 2  # it was not waited for
+
+    movie = load_binary_from_s3(4007801, "4")
+    assert movie.shape == (532, 2, 988, 128, 135)
+    assert movie[265, 1, 494].compute().any() and movie[260:262, 0, 494].compute().any()
+    assert open_multiscale(4007801).version == "0.4"
+    with pytest.raises(TooLargeError):  # it is too large everywhere, and not for want of a copy
+        load_binary_from_s3_with_data(4007801, "4")
+
+    micrograph = load_binary_from_s3(9822152, "10")
+    assert micrograph.compute().shape == (1, 1, 1, 91, 141)
+    assert load_binary_from_s3_with_data(9822152, "9").shape == (1, 1, 1, 182, 282)
+    sharded = open_multiscale(f"s3://idr/{IMAGES[9822152].further[0]}")
+    assert (sharded.stored[10][:] == micrograph).all()
+
+    assert load_binary_from_s3(6001247)[0, 1, 128].compute().any()
+    assert load_binary_from_s3_with_data(6001247, 2).shape == (1, 2, 257, 52, 63)
+    assert load_labels_from_s3(6001247)[0, 0, 128].compute().any()
+    for number, image in IMAGES.items():
+        assert len(open_multiscale(number).levels) >= 3
+        for key in image.keys["livingobjects"]:
+            assert open_multiscale(f"s3://idr/{key}").url == chosen.url(key)
+    assert not any("v0.1/4007801" in key for key in livingobjects.app.asked)
+
+
+def test_no_notebook_needs_the_copy_that_only_uk1s3_has():
+    notebooks = sorted((ROOT / "notebooks").rglob("[!.]*.ipynb"))
+    code = [
+        (path.name, "".join(cell["source"]))
+        for path in notebooks
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == "code"
+    ]
+    assert len(notebooks) > 9
+    assert [name for name, text in code if "v0.1/4007801" in text or "uk1s3" in text] == []
+
+
+@pytest.mark.timeout(30)
+def test_uk1s3_is_asked_when_the_first_has_failed(public, healthy, closed_port):
+    public(closed_port, healthy.endpoint)
+    took, chosen = seconds(lambda: choose_source("auto"))
+    assert chosen == Source("uk1s3", healthy.endpoint)
+    assert took < PROBE_SECONDS / 2 and healthy.times_asked(PROBE) == 1
 
 
 # The stand-in

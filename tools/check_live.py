@@ -3,11 +3,11 @@
     python3 run.py python tools/check_live.py               the public endpoints
     python3 run.py python tools/check_live.py https://...   another endpoint
 
-For each image: the metadata, one plane of the smallest level, and the labels where there are some
-(a few hundred kilobytes in all). The stand-in must have the same levels with the same shapes,
-chunks and data types, so that what learners see offline stays true. Ends with 1 if an image cannot
-be read at the first endpoint or looks different there; the others are only reported, since learners
-do not need them.
+For each image and each further copy of it: the metadata, one plane of the smallest level, and the
+labels where there are some (a few hundred kilobytes in all). The stand-in must have the same levels
+with the same shapes, chunks and data types, so that what learners see offline stays true. Ends with
+1 if an image cannot be read at the first endpoint or looks different there. Only reported are the
+other endpoints, since learners do not need them, and a further copy that is laid out otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import numpy as np
 
 from data_helpers import IMAGES, Multiscale, OmeZarrError, open_multiscale
-from data_helpers.sources import PUBLIC_ENDPOINTS
+from data_helpers.sources import BUCKET, PUBLIC_ENDPOINTS
 
 HAVE_LABELS = {6001247}
 
@@ -28,13 +28,19 @@ def layout(image: Multiscale) -> list[tuple[object, ...]]:
     return [(path, array.shape, array.chunks, array.dtype) for path, array in arrays]
 
 
-def look_at(image_id: int, source: str) -> str:
+def copies() -> list[int | str]:
+    """Return every image by its id, and its further copies by their addresses."""
+    further = [f"s3://{BUCKET}/{key}" for image in IMAGES.values() for key in image.further]
+    return [*IMAGES, *further]
+
+
+def look_at(copy: int | str, source: str) -> str:
     """Return what was seen of an image at a source; raises OmeZarrError if it cannot be read."""
-    image = open_multiscale(image_id, source=source)
+    image = open_multiscale(copy, source=source)
     array = image.stored[-1]
     plane = np.asarray(array[tuple(length // 2 for length in array.shape[:-2])])
     seen = f"{len(image.paths)} levels, OME-Zarr {image.version}, plane mean {plane.mean():.1f}"
-    if image_id in HAVE_LABELS:
+    if copy in HAVE_LABELS:
         if not image.labels:
             raise OmeZarrError("its labels are gone.")
         labels = image.label(image.labels[0]).stored[-1]
@@ -43,9 +49,9 @@ def look_at(image_id: int, source: str) -> str:
     return seen
 
 
-def drift(image_id: int, source: str) -> str:
+def drift(copy: int | str, source: str) -> str:
     """Return how the image at a source differs from the stand-in's, or nothing."""
-    theirs, ours = (layout(open_multiscale(image_id, source=s)) for s in (source, "offline"))
+    theirs, ours = (layout(open_multiscale(copy, source=s)) for s in (source, "offline"))
     pairs = zip(theirs, ours, strict=False)
     changed = [f"{there} but offline {here}" for there, here in pairs if there != here]
     if len(theirs) != len(ours):
@@ -56,16 +62,16 @@ def drift(image_id: int, source: str) -> str:
 def main(sources: list[str]) -> int:
     failures = 0
     for position, source in enumerate(sources):
-        for image_id in IMAGES:
-            counts = position == 0
+        for copy in copies():
             try:
-                seen, different = look_at(image_id, source), drift(image_id, source)
+                seen, different = look_at(copy, source), drift(copy, source)
+                failed = bool(different) and copy in IMAGES  # of further copies less is known
                 verdict = f"differs: {different}" if different else f"ok, {seen}"
             except OmeZarrError as error:
-                different, verdict = "unreadable", f"cannot be read: {error}"
-            failures += counts and bool(different)
-            print(f"{source} {image_id}: {verdict}", flush=True)
-    print(f"{failures} of {len(IMAGES)} images fail at {sources[0]}")
+                failed, verdict = True, f"cannot be read: {error}"
+            failures += position == 0 and failed
+            print(f"{source} {copy}: {verdict}", flush=True)
+    print(f"{failures} of {len(copies())} copies of images fail at {sources[0]}")
     return int(failures > 0)
 
 

@@ -8,7 +8,8 @@ Nothing is guessed: the notebooks (of exercises the solutions) run from top to b
 stand-in, which writes down each chunk that it is asked for, first pictures of sliders included.
 Added are the chunks that a viewer shows first and when it zooms straight in: the middle of each
 level. The list, data_helpers/offline/mirror_list.json, names image, copy, level and chunk numbers;
-`tools/copy_mirror.py` makes keys of them.
+`tools/copy_mirror.py` makes keys of them. Not listed are the copy of an image in shards (OME-Zarr
+0.5), which a mirror does not hold, and the plate, which is synthetic everywhere.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from data_helpers.offline.catalogue import IMAGES, Array, Entry, build_catalogue
+from data_helpers.offline.arrays import Array, ShardedArray
+from data_helpers.offline.catalogue import IMAGES, Entry, build_catalogue
 from data_helpers.offline.server import OfflineThread, S3App
 from data_helpers.sources import BUCKET
 
@@ -64,9 +66,14 @@ class RememberingApp(S3App):
     def find(self, key: str) -> Entry:
         """Return the object with this key, or raise."""
         entry = super().find(key)
-        if entry.array:
+        if entry.array and in_mirrors(entry.array):
             note(self.read, entry.array, entry.index)
         return entry
+
+
+def in_mirrors(array: Array) -> bool:
+    """Whether a mirror may hold chunks of an array."""
+    return bool(PLACE.fullmatch(array.path)) and not isinstance(array, ShardedArray)
 
 
 def note(listed: Listed, array: Array, index: Index) -> None:
@@ -85,7 +92,7 @@ def viewer_chunks(copies: set[tuple[int, str]]) -> Listed:
     """
     listed: Listed = {}
     defaults = {image.image_id: image.rdefs for image in IMAGES}
-    for array in build_catalogue().all_arrays:
+    for array in filter(in_mirrors, build_catalogue().all_arrays):
         match = PLACE.fullmatch(array.path)
         assert match
         if (int(match[2]), match[1]) not in copies:

@@ -1,4 +1,4 @@
-"""What the bucket ``idr`` holds: the metadata documents and the arrays of three images.
+"""What the bucket ``idr`` holds: the metadata documents and the arrays of its images.
 
 Keys, shapes, data types, chunk shapes and metadata follow the public IDR images, oddities
 included, because a reader has to cope with them:
@@ -8,7 +8,8 @@ included, because a reader has to cope with them:
 - the v0.4 scale of 9822152 says micrometer where nanometer is meant;
 - the v0.4 scale of 4007801 is a placeholder;
 - the v0.1 labels of 6001247 are a plain array, the v0.4 labels a group of levels whose axes
-  spell the key ``unit`` as ``units``.
+  spell the key ``unit`` as ``units``;
+- the v0.5 copy of 9822152 is Zarr v3: 4 x 4 chunks share one object, a shard.
 
 One thing differs. The real v0.1 copy of 9822152 was written by Bio-Formats, with
 ``"fill_value": "0"`` (a string) and ``"filters": []``. ngff-zarr 0.50 refuses that fill value
@@ -21,79 +22,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from .arrays import Array, ShardedArray
 from .listing import ChunkKeys, JoinedKeys, SortedKeys, find
 
 BUCKET = "idr"
 PAINTING = 1  # part of every chunk's ETag: raise it when a painter's pixels change
-BLOSC_HEADER = 16  # bytes before the pixels in a stored Blosc frame
-COMPRESSOR = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}
 LABEL_VALUES = range(1381342, 1381390)  # 48 nuclei
 
 YX = tuple[int, int]
-
-
-@dataclass(frozen=True, eq=False)
-class Array:
-    """One Zarr array of the bucket: one level of an image or of a label image.
-
-    Attributes
-    ----------
-    path : str
-        Key of the array, without a slash at the end.
-    shape, chunks : tuple of int
-        Five axes, TCZYX. Edge chunks are stored in full and padded with zeros.
-    dtype : str
-        Zarr v2 data type such as ``">u2"``.
-    separator : str
-        ``"."`` or ``"/"``, between the numbers of a chunk key.
-    painter : str
-        Module and function that paint it, such as ``"organoid.paint"``.
-    level : int
-        Level to ask the painter for, 0 is the finest.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    chunks: tuple[int, ...]
-    dtype: str
-    separator: str
-    painter: str
-    level: int
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Number of chunks along each axis."""
-        return tuple(math.ceil(s / c) for s, c in zip(self.shape, self.chunks, strict=True))
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one pixel."""
-        return int(self.dtype[-1])
-
-    @property
-    def chunk_bytes(self) -> int:
-        """Bytes of the pixels of one chunk, all chunks being equally large."""
-        return math.prod(self.chunks) * self.itemsize
-
-    def zarray(self) -> dict[str, Any]:
-        """Return the content of the array's ``.zarray``."""
-        metadata: dict[str, Any] = {
-            "chunks": self.chunks,
-            "compressor": COMPRESSOR,
-            "dtype": self.dtype,
-            "fill_value": 0,
-            "filters": None,
-            "order": "C",
-            "shape": self.shape,
-            "zarr_format": 2,
-        }
-        if self.separator == "/":  # "." is the default of Zarr v2, and v0.1 does not spell it out
-            metadata["dimension_separator"] = "/"
-        return metadata
 
 
 @dataclass(frozen=True)
@@ -112,6 +51,7 @@ class Image:
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0)  # Z, Y, X at level 0
     units: tuple[str | None, str | None, str | None] = (None, None, None)  # Z, Y, X
     label_levels: tuple[YX, ...] = field(default=())
+    sharded: str = ""  # folder of the copy as OME-Zarr 0.5, whose chunks are kept in shards
 
     @property
     def name(self) -> str:
@@ -156,6 +96,7 @@ ORGANOID = Image(
     tile=1024,
     scale=(1.0, 1.0032640194886027, 1.0032640194886027),
     units=(None, "micrometer", "micrometer"),  # wrong in the real one too: nanometer is meant
+    sharded="idr0083",
 )
 
 EMBRYO = Image(
@@ -211,13 +152,13 @@ class Catalogue:
     documents : dict of str to bytes
         Metadata documents by key.
     arrays : list of Array
-        The arrays; their ``.zarray`` documents are added here.
+        The arrays; their own metadata documents are added here.
     """
 
     def __init__(self, documents: dict[str, bytes], arrays: list[Array]) -> None:
-        zarrays = {f"{array.path}/.zarray": to_json(array.zarray()) for array in arrays}
-        self._documents = documents | zarrays
-        self._arrays = {array.path + "/": array for array in arrays}
+        described = {f"{a.path}/{a.document}": to_json(a.metadata()) for a in arrays}
+        self._documents = documents | described
+        self._arrays = {array.folder: array for array in arrays}
         sequences: list[SortedKeys] = [(key,) for key in self._documents]
         for folder, array in self._arrays.items():
             sequences.append(ChunkKeys(folder, array.grid, array.separator))
@@ -242,19 +183,22 @@ class Catalogue:
             array = self._arrays[keys.folder]
             # "-1" marks an ETag that is not the MD5 of the content, as S3 does for large uploads.
             etag = f'"{md5(f"{PAINTING} {key}".encode())}-1"'
-            size = array.chunk_bytes + BLOSC_HEADER
-            return Entry(key, size, etag, array=array, index=keys.chunk_index(offset))
+            index = keys.chunk_index(offset)
+            return Entry(key, array.size_of(index), etag, array=array, index=index)
         document = self._documents[key]
         return Entry(key, len(document), f'"{md5(document)}"', document)
 
 
 def build_catalogue() -> Catalogue:
-    """Return the catalogue of the three images, each as v0.1 and as v0.4."""
+    """Return the catalogue: the three images, each as v0.1 and as v0.4, and one as v0.5."""
     documents: dict[str, bytes] = {}
     arrays: list[Array] = []
     for image in IMAGES:
         add_v01(image, f"zarr/v0.1/{image.image_id}.zarr", documents, arrays)
         add_v04(image, f"zarr/v0.4/{image.study}/{image.image_id}.zarr", documents, arrays)
+        if image.sharded:
+            root = f"zarr/v0.5/{image.sharded}/{image.image_id}.zarr"
+            add_v05(image, root, documents, arrays)
     return Catalogue(documents, arrays)
 
 
@@ -282,6 +226,19 @@ def add_v04(image: Image, root: str, documents: dict[str, bytes], arrays: list[A
         attributes = {"multiscales": [described], "image-label": image_label}
         add_group(f"{root}/labels/0", attributes, documents)
         arrays += label_arrays(image, f"{root}/labels/0", "/")
+
+
+def add_v05(image: Image, root: str, documents: dict[str, bytes], arrays: list[Array]) -> None:
+    """Add an image in the layout of OME-Zarr 0.5: Zarr v3, with many chunks in each object."""
+    described = multiscale(image, "0.5") | {"axes": axes(image, "unit")}
+    add_scales(described, image)
+    del described["version"]
+    rendering = {key: value for key, value in omero(image).items() if key != "version"}
+    ome = {"version": "0.5", "multiscales": [described], "omero": rendering}
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": ome}}
+    documents[f"{root}/zarr.json"] = to_json(group)
+    for array in image_arrays(image, root, "/"):
+        arrays.append(ShardedArray(**vars(array) | {"dtype": "<u2"}))
 
 
 def add_group(path: str, attributes: dict[str, Any], documents: dict[str, bytes]) -> None:

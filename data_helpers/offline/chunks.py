@@ -1,4 +1,4 @@
-"""One chunk: painted when it is asked for, and wrapped as a Blosc frame.
+"""One chunk: painted when it is asked for, and wrapped as a Blosc frame. A shard is several.
 
 A chunk is stored uncompressed *inside* a Blosc frame (``clevel=0``): sixteen bytes of header,
 then the pixels as they are. Every Blosc decoder reads such a frame. It costs no time to
@@ -19,7 +19,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-from .catalogue import BLOSC_HEADER, Array
+from .arrays import BLOSC_HEADER, Array, ShardedArray
 
 STRIP_BYTES = 2**20
 CACHE_BYTES = 32 * 2**20
@@ -54,6 +54,33 @@ class StripCache:
         while self.size > self.limit:
             _, forgotten = self._strips.popitem(last=False)
             self.size -= len(forgotten)
+
+
+async def read_object(
+    array: Array, index: tuple[int, ...], start: int, stop: int, cache: StripCache
+) -> AsyncIterator[bytes]:
+    """Yield the bytes `start` to `stop` of an object: of a chunk, or of a shard with its index.
+
+    Parameters
+    ----------
+    array, index
+        The array, and the position of the object in its grid.
+    start, stop, cache
+        As for `read_chunk`. Of a shard only the chunks that the range touches are painted.
+    """
+    if not isinstance(array, ShardedArray):
+        async for piece in read_chunk(array, index, start, stop, cache):
+            yield piece
+        return
+    offset, size = 0, array.chunk_bytes + BLOSC_HEADER
+    for chunk in array.chunks_of(index):
+        first, last = max(start - offset, 0), min(stop - offset, size)
+        if first < last:
+            async for piece in read_chunk(array, chunk, first, last, cache):
+                yield piece
+        offset += size
+    if stop > offset:
+        yield array.shard_index(index)[max(start - offset, 0) : stop - offset]
 
 
 async def read_chunk(
@@ -106,7 +133,7 @@ def paint_strip(array: Array, index: tuple[int, ...], number: int) -> bytes:
     if y1 > y0:
         paint = painter(array.painter)
         where = (array.level, t, z) if array.painter.endswith("_labels") else (array.level, t, c, z)
-        pixels[: y1 - y0, : x1 - x0] = paint(*where, y0, y1, x0, x1)
+        pixels[: y1 - y0, : x1 - x0] = paint(*array.picture, *where, y0, y1, x0, x1)
     header = blosc_header(array.chunk_bytes, array.itemsize) if number == 0 else b""
     return header + pixels.tobytes()
 

@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .catalogue import BUCKET, Catalogue, Entry, build_catalogue
-from .chunks import CACHE_BYTES, StripCache, read_chunk
+from .chunks import CACHE_BYTES, StripCache, read_object
 from .listing import list_page, skip
 
 HOST = "127.0.0.1"
@@ -165,7 +165,7 @@ class S3App:
         if entry.array is None:
             yield entry.document[start:stop]
             return
-        async for piece in read_chunk(entry.array, entry.index, start, stop, self.cache):
+        async for piece in read_object(entry.array, entry.index, start, stop, self.cache):
             yield piece
 
 

@@ -281,9 +281,10 @@ def _registered(address: str) -> tuple[int | None, str]:
     """Id of the registered image that ends in such a key, and the newest copy beside it."""
     for image in IMAGES.values():
         keys = image.keys["endpoint"]
-        for key in keys:
+        for key in (*keys, *image.further):
             if address.endswith(f"/{BUCKET}/{key}"):
-                return image.id, address.removesuffix(key) + keys[-1]
+                newest = address if key in image.further else address.removesuffix(key) + keys[-1]
+                return image.id, newest
     return None, ""
 
 
