@@ -11,6 +11,8 @@ included, because a reader has to cope with them:
   spell the key ``unit`` as ``units``;
 - the v0.5 copy of 9822152 is Zarr v3: 4 x 4 chunks share one object, a shard.
 
+Besides there is a plate of 96 wells, which is nobody's stand-in (see `plate_layout`).
+
 One thing differs. The real v0.1 copy of 9822152 was written by Bio-Formats, with
 ``"fill_value": "0"`` (a string) and ``"filters": []``. ngff-zarr 0.50 refuses that fill value
 and zarr 3.1 warns about the filters, so the stand-in says ``0`` and ``null``.
@@ -25,6 +27,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import plate_layout
 from .arrays import Array, ShardedArray
 from .listing import ChunkKeys, JoinedKeys, SortedKeys, find
 
@@ -190,7 +193,7 @@ class Catalogue:
 
 
 def build_catalogue() -> Catalogue:
-    """Return the catalogue: the three images, each as v0.1 and as v0.4, and one as v0.5."""
+    """Return the catalogue: the three images, each as v0.1 and v0.4, one as v0.5; a plate."""
     documents: dict[str, bytes] = {}
     arrays: list[Array] = []
     for image in IMAGES:
@@ -199,6 +202,9 @@ def build_catalogue() -> Catalogue:
         if image.sharded:
             root = f"zarr/v0.5/{image.sharded}/{image.image_id}.zarr"
             add_v05(image, root, documents, arrays)
+    for path, attributes in plate_layout.groups().items():
+        add_group(path, attributes, documents)
+    arrays += plate_layout.arrays()
     return Catalogue(documents, arrays)
 
 
