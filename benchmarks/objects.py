@@ -20,7 +20,8 @@ from functools import partial
 import numpy as np
 from numcodecs import Blosc
 
-from data_helpers.offline.catalogue import BUCKET, COMPRESSOR, Entry, build_catalogue
+from data_helpers.offline.arrays import COMPRESSOR
+from data_helpers.offline.catalogue import BUCKET, Entry, build_catalogue
 from data_helpers.offline.chunks import paint_strip, strip_rows
 
 MOVIE = "zarr/v0.1/4007801.zarr"
