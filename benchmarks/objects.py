@@ -20,7 +20,7 @@ from functools import partial
 import numpy as np
 from numcodecs import Blosc
 
-from data_helpers.offline.arrays import COMPRESSOR
+from data_helpers.offline.arrays import COMPRESSOR, Array, ShardedArray
 from data_helpers.offline.catalogue import BUCKET, Entry, build_catalogue
 from data_helpers.offline.chunks import paint_strip, strip_rows
 
@@ -154,8 +154,16 @@ def noise(seed: int) -> np.ndarray:
 
 
 def paint(entry: Entry) -> bytes:
-    """One chunk as it is stored, from the painter of its image."""
+    """One object as it is stored, from the painter of its image: a chunk, or a shard of them."""
     array = entry.array
     assert array is not None
+    if isinstance(array, ShardedArray):
+        chunks = [paint_chunk(array, index) for index in array.chunks_of(entry.index)]
+        return b"".join([*chunks, array.shard_index(entry.index)])
+    return paint_chunk(array, entry.index)
+
+
+def paint_chunk(array: Array, index: tuple[int, ...]) -> bytes:
+    """One chunk as it is stored."""
     strips = range(-(-array.chunks[3] // strip_rows(array)))
-    return b"".join(map(partial(paint_strip, array, entry.index), strips))
+    return b"".join(map(partial(paint_strip, array, index), strips))
