@@ -155,6 +155,13 @@ def test_what_is_known_of_a_registered_image_is_in_its_metadata_too(offline, ima
     assert state_of("a", "b", image_id) == state_of("a", "b", image)
 
 
+def test_the_sharded_copy_is_linked_as_it_is():
+    key = IMAGES[9822152].further[0]
+    address = f"https://livingobjects.ebi.ac.uk/idr/{key}"
+    (layer,) = layers_of(viewer_links(address).links["neuroglancer"])
+    assert layer["source"] == f"zarr://{address}" and "range=[1500, 6000]" in layer["shader"]
+
+
 @pytest.mark.parametrize("address", [BLASTOCYST, AWKWARD])
 def test_neuroglancer_reads_its_state_from_the_link(address):
     """With the parser of its own package; `layers_of` reads plain JSON."""

@@ -25,10 +25,18 @@ from botocore.config import Config
 from numcodecs import get_codec
 from obstore.store import S3Store
 from ome_zarr.io import parse_url
-from ome_zarr.reader import Labels, Multiscales, Reader
+from ome_zarr.reader import Labels, Multiscales, Plate, Reader
 from zarr.storage import FsspecStore, ObjectStore
 
-from data_helpers.offline import blastocyst, catalogue, embryo, organoid, process
+from data_helpers.offline import (
+    blastocyst,
+    catalogue,
+    embryo,
+    organoid,
+    plate,
+    plate_layout,
+    process,
+)
 
 BLASTOCYST = "zarr/v0.1/6001247.zarr"
 BLASTOCYST_04 = "zarr/v0.4/idr0062A/6001247.zarr"
@@ -36,6 +44,7 @@ EMBRYO = "zarr/v0.1/4007801.zarr"
 EMBRYO_04 = "zarr/v0.4/idr0044A/4007801.zarr"
 ORGANOID = "zarr/v0.1/9822152.zarr"
 ORGANOID_04 = "zarr/v0.4/idr0083A/9822152.zarr"
+SHARDED = "zarr/v0.5/idr0083/9822152.zarr"
 ALL = [BLASTOCYST, BLASTOCYST_04, EMBRYO, EMBRYO_04, ORGANOID, ORGANOID_04]
 
 
@@ -322,6 +331,25 @@ def test_dask_across_chunks_and_the_edge_of_the_image(endpoint):
     np.testing.assert_array_equal(pixels, organoid.paint(6, 0, 0, 0, 1000, 1456, 2000, 2256))
 
 
+def test_dask_across_chunks_of_a_shard_and_its_empty_places(endpoint):
+    array = da.from_zarr(f"{endpoint}/idr/{SHARDED}/4")
+    assert array.shape == (1, 1, 1, 5824, 9024) and array.dtype.str == "<u2"
+    pixels = array[0, 0, 0, 5000:, 8100:].compute()
+    np.testing.assert_array_equal(pixels, organoid.paint(4, 0, 0, 0, 5000, 5824, 8100, 9024))
+
+
+def test_ome_zarr_py_and_ngff_zarr_read_the_plate(endpoint):
+    address = f"{endpoint}/idr/{plate_layout.ROOT}"
+    spec = next(s for n in Reader(parse_url(address))() for s in n.specs if isinstance(s, Plate))
+    assert (spec.row_count, spec.column_count) == (8, 12)
+    described = ngff_zarr.from_hcs_zarr(address).metadata
+    assert len(described.wells) == 94 and "synthetic" in described.name
+    field = ngff_zarr.from_ngff_zarr(f"{address}/C/5/1").images[2]
+    painted = plate.paint(2, 4, 1, 2, 0, 0, 0, 0, 270, 0, 270)
+    np.testing.assert_array_equal(np.asarray(field.data[0, 0, 0]), painted)
+    assert field.scale["x"] == 4 * 0.325
+
+
 def test_dask_reads_labels_of_both_layouts(endpoint):
     painted = blastocyst.paint_labels(0, 0, 128, 0, 210, 0, 253)
     plain = da.from_zarr(f"{endpoint}/idr/{BLASTOCYST}/labels/0")
@@ -334,7 +362,7 @@ def test_dask_reads_labels_of_both_layouts(endpoint):
     np.testing.assert_array_equal(coarse, blastocyst.paint_labels(3, 0, 128, 0, 26, 0, 31))
 
 
-@pytest.mark.parametrize("root", ALL)
+@pytest.mark.parametrize("root", [*ALL, SHARDED])
 def test_ome_zarr_py(endpoint, root):
     nodes = list(Reader(parse_url(f"{endpoint}/idr/{root}"))())
     image = nodes[0]
@@ -353,7 +381,7 @@ def test_ome_zarr_py(endpoint, root):
         assert len(labels[0].data) == 4
 
 
-@pytest.mark.parametrize("root", ALL)
+@pytest.mark.parametrize("root", [*ALL, SHARDED])
 def test_ngff_zarr(endpoint, root):
     multiscales = ngff_zarr.from_ngff_zarr(f"{endpoint}/idr/{root}")
     level, index, painted = last_level(root)
