@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import dask
+import dask.array as da
 import numpy as np
 import pandas as pd
 from skimage.filters import gaussian, threshold_otsu
@@ -15,8 +17,6 @@ from skimage.filters import gaussian, threshold_otsu
 from .feedback import a_kind, array_of, call, check, expect, is_lazy, refuse_blanks, same
 
 if TYPE_CHECKING:
-    from distributed import Client
-
     from ..scale_out import BlockRun
 
 CHANNEL = 1
@@ -24,66 +24,47 @@ MARGIN = 8.0  # micrometres
 
 
 @check
-def run_planes(run_planes: Any, analyze: Any, client: Client, where: Sequence[Any]) -> str:
-    """Check the function that sends one task for each plane to the cluster."""
-    from distributed import get_task_stream
-
-    expect(
-        client.status != "closed",
-        "the cluster was closed at the end of this notebook: run the cell with connect_cluster() "
-        "again, then this step.",
-    )
-    with get_task_stream(client=client) as ran:
-        results = call(run_planes, "run_planes")
-    expect(
-        isinstance(results, list | tuple),
-        f"run_planes should return a list of label images, not {a_kind(results)}: "
-        "client.gather(futures).",
-    )
-    expect(
-        not any(type(one).__name__ == "Future" for one in results),
-        "these are futures, promises of results: client.gather(futures) fetches the results.",
-    )
-    expect(not is_lazy(results), "the results are lazy: submit analyze itself, not delayed(...).")
+def planes(futures: Any, results: Any, analyze: Any, where: Sequence[Any]) -> str:
+    """Check the calls sent to the cluster, one for each plane, and their gathered results."""
     times, depths = where
     wanted = len(times) * len(depths)
     expect(
-        len(results) == wanted,
-        f"there are {len(results)} results, but {wanted} planes: loop over both, for t in times "
+        isinstance(futures, list | tuple),
+        f"futures should be a list, not {a_kind(futures)}: put client.submit(analyze, t, 1, z) in "
+        "square brackets, for t in times for z in depths.",
+    )
+    expect(not is_lazy(futures), "these are delayed tasks: submit analyze itself, not delayed(...).")
+    expect(
+        all(_is_future(one) for one in futures),
+        "the planes were segmented, but not on the cluster: client.submit(analyze, t, 1, z) sends "
+        "a call there, while analyze(t, 1, z) runs here in your notebook.",
+    )
+    expect(
+        len(futures) == wanted,
+        f"there are {len(futures)} futures for {wanted} planes: loop over both, for t in times "
         "for z in depths.",
     )
     expect(
-        len(ran.data) >= wanted,
-        "the planes were segmented, but not on the cluster: client.submit(analyze, t, 1, z) sends "
-        "a call there; with analyze(t, 1, z) in the brackets it runs here.",
+        isinstance(results, list | tuple) and not any(_is_future(one) for one in results),
+        "results should be a list of label images: client.gather(futures) waits for them and "
+        "brings them to you.",
     )
     for number, z in ((0, depths[0]), (1, depths[1])):
+        one = array_of(results[number], "a result")
         expect(
-            same(array_of(results[number], "a result"), analyze(times[0], CHANNEL, z)),
-            "the label images are not those of channel 1 in order: submit analyze, t, 1, z for t "
-            "in times for z in depths.",
+            not same(one, analyze(times[0], 0, z)),
+            "this is channel 0: submit analyze with channel 1, client.submit(analyze, t, 1, z).",
         )
-    return f"{wanted} tasks ran on the cluster, and their results came back in order."
+        expect(
+            same(one, analyze(times[0], CHANNEL, z)),
+            "the label images aren't in order: loop over t first, for t in times for z in depths.",
+        )
+    total = sum(int(labels.max()) for labels in results)
+    return f"{wanted} planes came back from the cluster, in order, with {total:,} objects in all."
 
 
-@check
-def total(total: Any, results: Sequence[np.ndarray]) -> str:
-    """Check the number of objects in all planes."""
-    expect(
-        isinstance(total, int | np.integer),
-        f"total should be one whole number, not {a_kind(total)}: add up the largest labels.",
-    )
-    wanted = sum(int(labels.max()) for labels in results)
-    expect(
-        total != max(int(labels.max()) for labels in results),
-        "this is the number of objects in the fullest plane: add up those of all planes.",
-    )
-    expect(
-        total == wanted,
-        "the objects of a plane are numbered from 1, so their number is the largest label: "
-        "sum(labels.max() for labels in results).",
-    )
-    return f"{wanted} objects in {len(results)} planes."
+def _is_future(one: Any) -> bool:
+    return type(one).__name__ == "Future"
 
 
 @check
@@ -116,7 +97,7 @@ def overlap(overlap: Any, voxel: Sequence[float]) -> str:
     )
     expect(
         all(isinstance(number, int | np.integer) for number in overlap),
-        "voxels are counted in whole numbers: round(8 / size).",
+        "you can only add whole voxels: round(8 / size).",
     )
     expect(
         list(overlap) != [round(MARGIN * size) for size in voxel],
@@ -127,6 +108,52 @@ def overlap(overlap: Any, voxel: Sequence[float]) -> str:
         "8 µm are round(8 / size) voxels, for each size in voxel.",
     )
     return f"8 µm are {overlap[0]} voxels along z, {overlap[1]} along y and {overlap[2]} along x."
+
+
+@check
+def found(
+    found: Any, blocks: Any, nuclei: Any, overlap: Sequence[int], parameters: dict[str, Any]
+) -> str:
+    """Check the lazy labels of two blocks, each segmented with its overlap."""
+    refuse_blanks(*parameters.values())
+    expect(
+        not isinstance(found, np.ndarray),
+        "this is computed already: leave out .compute(), so that Dask can work out what it needs.",
+    )
+    expect(
+        isinstance(found, da.Array),
+        f"found should be a Dask array, not {a_kind(found)}: da.map_overlap(nuclei, two, ...).",
+    )
+    expect(
+        found.shape == blocks.shape,
+        f"the result has shape {found.shape}, but the box has {blocks.shape}: map_overlap cuts the "
+        "overlap off again unless you say trim=False.",
+    )
+    expect(found.dtype == np.int32, f'the labels are {found.dtype}: say dtype="int32".')
+    apart = blocks.map_blocks(nuclei, dtype="int32", **parameters)
+    depth = tuple(overlap)
+    wanted = da.map_overlap(
+        nuclei, blocks, depth=depth, boundary="none", dtype="int32", **parameters
+    )
+    mirrored = da.map_overlap(
+        nuclei, blocks, depth=depth, boundary="reflect", dtype="int32", **parameters
+    )
+    labels, apart, wanted, mirrored = dask.compute(found, apart, wanted, mirrored)
+    expect(
+        not same(labels, apart) or same(wanted, apart),
+        "each block still sees nothing but itself: da.map_overlap with depth=overlap.",
+    )
+    expect(
+        not same(labels, mirrored) or same(wanted, mirrored),
+        'the pixels at the outer border were mirrored: say boundary="none", so that nothing is '
+        "added there.",
+    )
+    expect(
+        same(labels, wanted),
+        'these are other labels: da.map_overlap(nuclei, two, depth=overlap, boundary="none", '
+        'dtype="int32", **parameters).',
+    )
+    return "each block saw its neighbour's voxels, and the result has the shape of the box."
 
 
 @check
@@ -157,49 +184,28 @@ def objects(objects: Any, run: BlockRun) -> str:
 
 @check
 def traffic(traffic: Any, level: Any, share: float) -> str:
-    """Check the function for requests and terabytes of a whole level."""
+    """Check the function for requests and gigabytes of a whole level."""
     found = call(traffic, "traffic", level, share)
     expect(
         isinstance(found, tuple) and len(found) == 2,
-        "traffic should return two numbers: return requests, terabytes.",
+        "traffic should return two numbers: return requests, gigabytes.",
     )
-    requests, terabytes = found
-    refuse_blanks(requests, terabytes)
+    requests, gigabytes = found
+    refuse_blanks(requests, gigabytes)
     expect(
         requests == level.nchunks,
         "one chunk is one request: level.nchunks says how many chunks the level has.",
     )
     expect(
-        not np.isclose(terabytes, level.nbytes / 1e12),
-        "these are uncompressed terabytes: only their share travels.",
+        not np.isclose(gigabytes, level.nbytes / 1e9),
+        "that's before compression: only a share of the bytes travels, so multiply by share.",
     )
     expect(
-        np.isclose(terabytes, level.nbytes * share / 1e12),
-        "level.nbytes says how many bytes the level has, share of them travel, and a terabyte is "
-        "1e12 bytes.",
-    )
-    return "one request for each chunk, and the bytes that travel, in terabytes."
-
-
-@check
-def price(price: Any) -> str:
-    """Check the function for core hours and money."""
-    planes, seconds, gigabytes, per_gb, per_hour = 7200, 2.0, 10.0, 0.5, 3.0
-    found = call(price, "price", planes, seconds, gigabytes, per_gb, per_hour)
-    expect(
-        isinstance(found, tuple) and len(found) == 2,
-        "price should return two numbers: return core_hours, dollars.",
-    )
-    core_hours, dollars = found
-    refuse_blanks(core_hours, dollars)
-    expect(not np.isclose(core_hours, planes * seconds), "these are seconds: an hour has 3600.")
-    expect(
-        np.isclose(core_hours, planes * seconds / 3600),
-        "multiply the planes by the core seconds of one plane, and divide by 3600.",
+        not np.isclose(gigabytes, level.nbytes * share),
+        "these are bytes: divide by 1e9 to get gigabytes.",
     )
     expect(
-        np.isclose(dollars, gigabytes * per_gb + core_hours * per_hour),
-        "add two products: gigabytes times dollars per GB, and core hours times dollars per core "
-        "hour.",
+        np.isclose(gigabytes, level.nbytes * share / 1e9),
+        "level.nbytes times share is what travels; divide by 1e9 to get gigabytes.",
     )
-    return "money is traffic plus computing."
+    return "one request for each chunk, and the bytes that travel, in gigabytes."
