@@ -50,8 +50,17 @@ plane = blastocyst.paint(0, 0, 1, 128, 0, 210, 0, 253)
 np.testing.assert_array_equal(lazy[0, 1, 128].compute(), plane)
 """
 
+CLIENTS = {
+    "connect_cluster": "client = dh.connect_cluster(n_workers=1)",
+    "as in notebook 06": """
+from dask.distributed import Client
+
+comfort = {"silence_logs": "ERROR", "preload": "data_helpers.scale_out.cluster"}
+client = Client(n_workers=1, threads_per_worker=4, dashboard_address="127.0.0.1:0", **comfort)
+""",
+}
+
 CLUSTER = """
-client = dh.connect_cluster(n_workers=1)
 folder = TemporaryDirectory()
 workers = client.run(os.getpid)
 
@@ -142,8 +151,9 @@ def test_the_stop_button(kernel, work):
     assert error is None, printed
 
 
-def test_the_stop_button_on_a_cluster(kernel):
-    printed, error = kernel.run(CLUSTER)
+@pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
+def test_the_stop_button_on_a_cluster(kernel, client):
+    printed, error = kernel.run(client + CLUSTER)
     assert error is None, printed
     _, error = kernel.run("failed = run.compute(client)", stop_after=2)
     assert error == "KeyboardInterrupt"

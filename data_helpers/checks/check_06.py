@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import dask
 import dask.array as da
 import numpy as np
 import pandas as pd
 from skimage.filters import gaussian, threshold_otsu
 
-from .feedback import a_kind, array_of, call, check, expect, is_lazy, refuse_blanks, same
+from .feedback import NotYet, a_kind, array_of, call, check, expect, is_lazy, refuse_blanks, same
 
 if TYPE_CHECKING:
     from ..scale_out import BlockRun
@@ -33,7 +32,9 @@ def planes(futures: Any, results: Any, analyze: Any, where: Sequence[Any]) -> st
         f"futures should be a list, not {a_kind(futures)}: put client.submit(analyze, t, 1, z) in "
         "square brackets, for t in times for z in depths.",
     )
-    expect(not is_lazy(futures), "these are delayed tasks: submit analyze itself, not delayed(...).")
+    expect(
+        not is_lazy(futures), "these are delayed tasks: submit analyze itself, not delayed(...)."
+    )
     expect(
         all(_is_future(one) for one in futures),
         "the planes were segmented, but not on the cluster: client.submit(analyze, t, 1, z) sends "
@@ -126,8 +127,7 @@ def found(
     )
     expect(
         found.shape == blocks.shape,
-        f"the result has shape {found.shape}, but the box has {blocks.shape}: map_overlap cuts the "
-        "overlap off again unless you say trim=False.",
+        f"this has shape {found.shape}, but the box has {blocks.shape}: segment two, all of it.",
     )
     expect(found.dtype == np.int32, f'the labels are {found.dtype}: say dtype="int32".')
     apart = blocks.map_blocks(nuclei, dtype="int32", **parameters)
@@ -138,7 +138,13 @@ def found(
     mirrored = da.map_overlap(
         nuclei, blocks, depth=depth, boundary="reflect", dtype="int32", **parameters
     )
-    labels, apart, wanted, mirrored = dask.compute(found, apart, wanted, mirrored)
+    labels = _computed(found)
+    apart, wanted, mirrored = apart.compute(), wanted.compute(), mirrored.compute()
+    expect(
+        labels.shape == wanted.shape,
+        f"the result has shape {labels.shape}, but the box has {wanted.shape}: let map_overlap cut "
+        "the overlap off again, without trim=False.",
+    )
     expect(
         not same(labels, apart) or same(wanted, apart),
         "each block still sees nothing but itself: da.map_overlap with depth=overlap.",
@@ -154,6 +160,17 @@ def found(
         'dtype="int32", **parameters).',
     )
     return "each block saw its neighbour's voxels, and the result has the shape of the box."
+
+
+def _computed(found: da.Array) -> np.ndarray:
+    """The labels; a hint if nuclei cannot work with what it was given."""
+    try:
+        return np.asarray(found.compute())
+    except Exception as error:
+        raise NotYet(
+            f"Dask called nuclei, which stopped with {type(error).__name__}: does your call end "
+            "with **parameters?"
+        ) from None
 
 
 @check
