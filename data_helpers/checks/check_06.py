@@ -36,6 +36,11 @@ def planes(futures: Any, results: Any, analyze: Any, where: Sequence[Any]) -> st
         not is_lazy(futures), "these are delayed tasks: submit analyze itself, not delayed(...)."
     )
     expect(
+        not any(isinstance(one, list | tuple) for one in futures),
+        "these are lists in a list: one pair of square brackets is enough, for t in times for z in "
+        "depths.",
+    )
+    expect(
         all(_is_future(one) for one in futures),
         "the planes were segmented, but not on the cluster: client.submit(analyze, t, 1, z) sends "
         "a call there, while analyze(t, 1, z) runs here in your notebook.",
@@ -107,6 +112,11 @@ def overlap(overlap: Any, voxel: Sequence[float]) -> str:
     expect(
         list(overlap) == [round(MARGIN / size) for size in voxel],
         "8 µm are round(8 / size) voxels, for each size in voxel.",
+    )
+    expect(
+        isinstance(overlap, tuple),
+        "the numbers are right, but Dask takes a list for the depths of several arrays: make it a "
+        "tuple, tuple(round(8 / size) for size in voxel).",
     )
     return f"8 µm are {overlap[0]} voxels along z, {overlap[1]} along y and {overlap[2]} along x."
 
