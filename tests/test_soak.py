@@ -18,7 +18,7 @@ from tools import faulty_server, soak
 def test_some_seconds_of_faults_and_no_wrong_pixel(capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OmeZarrWarning)
-        report = soak.soak(5, seed=1, without=["hang"])
+        report = soak.soak(4, seed=1, without=["hang"])
     line = str(report)
     assert report.foreign == [] and report.wrong == report.hung == 0 and not report.failed, line
     assert report.reads > 30 and report.pixels > 10_000, line
