@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -132,11 +132,10 @@ def _create(store: Store, content: bytes) -> bool:
 
 def _create_folder(root: Path, content: bytes) -> bool:
     """Move a folder with the record into place: where there is one, that is refused."""
-    root.mkdir(parents=True, exist_ok=True)
-    prepared = tempfile.mkdtemp(prefix=f".{FOLDER}-", dir=root)
+    prepared = root / f".{FOLDER}-{uuid.uuid4().hex}"
+    prepared.mkdir(parents=True)
     try:
         Path(prepared, FILE).write_bytes(content)
-        os.chmod(prepared, os.stat(root).st_mode & 0o777)  # mkdtemp makes it for its owner only
         os.rename(prepared, root / FOLDER)
         return True
     except OSError:
