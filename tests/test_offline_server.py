@@ -34,6 +34,7 @@ EMBRYO = "zarr/v0.4/idr0044A/4007801.zarr"
 CHUNK = f"{BLASTOCYST}/0/0.1.128.0.0"
 SHARDED = "zarr/v0.5/idr0083/9822152.zarr"
 BUCKET = catalogue.build_catalogue()
+FIRST_200_KB = {"Range": "bytes=0-199999"}
 CHUNKED = [a.path for a in BUCKET.all_arrays if a.document == ".zarray" and not a.picture]
 
 
@@ -825,6 +826,30 @@ def test_a_delay_lets_requests_wait_side_by_side():
         with ThreadPoolExecutor(16) as pool:
             assert set(pool.map(read, range(16))) == {200}
         assert 0.2 <= time.perf_counter() - started < 1.6  # 3.2 s one after the other
+    finally:
+        slow.stop()
+
+
+@pytest.mark.speed
+def test_a_line_carries_so_many_megabytes_a_second_for_all_requests_together():
+    slow = OfflineThread(app=S3App(BUCKET, mb_per_s=4))
+    address = urlsplit(slow.endpoint)
+
+    def read(column):
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=20)
+        connection.request("GET", f"/idr/{ORGANOID}/3/0.0.0.3.{column}", headers=FIRST_200_KB)
+        size = len(connection.getresponse().read())
+        connection.close()
+        return size
+
+    try:
+        for columns in ([4], range(4, 8)):
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(read, columns))  # painted now
+                started = time.perf_counter()
+                assert set(pool.map(read, columns)) == {200_000}
+                seconds = time.perf_counter() - started
+            assert 0.05 * len(columns) <= seconds < 0.05 * len(columns) + 0.5
     finally:
         slow.stop()
 

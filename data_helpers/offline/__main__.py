@@ -13,6 +13,7 @@ import threading
 import time
 
 from ..errors import OmeZarrError
+from .catalogue import build_catalogue
 from .mirror import MirrorApp
 from .process import READY
 from .server import HOST, OfflineThread, S3App
@@ -34,11 +35,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--delay-ms", type=float, default=0, help="wait before each answer, as a distant server"
     )
+    parser.add_argument(
+        "--mb-per-s", type=float, default=0, help="megabytes a second at most, as a slow line"
+    )
     parser.add_argument("--mirror", help="serve the real images in this folder, see docs/mirror.md")
     parser.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if not 0 <= options.port <= 65535 or options.delay_ms < 0:
-        parser.error("the port lies between 0 and 65535, and a delay is not negative")
+    if not 0 <= options.port <= 65535 or min(options.delay_ms, options.mb_per_s) < 0:
+        parser.error("the port is between 0 and 65535; neither delay nor speed is negative")
     try:
         return serve(options)
     except KeyboardInterrupt:
@@ -48,11 +52,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def serve(options: argparse.Namespace) -> int:
     """Serve what the options ask for; 1 if that cannot be served."""
-    app: S3App | None = None
+    app: S3App
     try:
         if options.mirror:
             app = MirrorApp(options.mirror, options.delay_ms)
-        server = OfflineThread(options.port, options.delay_ms, app)
+        else:
+            app = S3App(build_catalogue(), options.delay_ms, options.mb_per_s)
+        server = OfflineThread(options.port, app=app)
     except OmeZarrError as error:
         print(error, file=sys.stderr)
         return 1

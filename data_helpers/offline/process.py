@@ -36,6 +36,8 @@ class OfflineServer:
         Seconds to wait for the server to start.
     mirror : str
         Folder of a mirror to serve; the synthetic images if left out.
+    mb_per_s : float
+        Megabytes a second that the line carries; 0 for no limit.
 
     Attributes
     ----------
@@ -50,13 +52,20 @@ class OfflineServer:
         If the server does not start; the message ends with what the server said.
     """
 
-    def __init__(self, delay_ms: float = 0, patience: float = PATIENCE, mirror: str = "") -> None:
+    def __init__(
+        self,
+        delay_ms: float = 0,
+        patience: float = PATIENCE,
+        mirror: str = "",
+        mb_per_s: float = 0,
+    ) -> None:
         self._owner = os.getpid()
         self._said: deque[str] = deque(maxlen=20)
         self._ready = threading.Event()
         self.endpoint = ""
         options = ["--port", "0", "--delay-ms", str(delay_ms), "--until-stdin-closes"]
         options += ["--mirror", mirror] if mirror else []
+        options += ["--mb-per-s", str(mb_per_s)] if mb_per_s else []
         self._process = subprocess.Popen(
             # -P: a file beside the notebook cannot stand in for a module of the server.
             [sys.executable, "-P", "-m", "data_helpers.offline", *options],
@@ -120,10 +129,23 @@ class OfflineServer:
             self._process.wait()
 
 
-def start(delay_ms: float = 0) -> OfflineServer:
-    """Start an offline stand-in and return it when it answers; the caller may stop it."""
+def start(delay_ms: float = 0, mb_per_s: float = 0) -> OfflineServer:
+    """Start an offline stand-in that plays a distant server; return when it answers.
+
+    Parameters
+    ----------
+    delay_ms : float
+        Milliseconds it waits before each answer.
+    mb_per_s : float
+        Megabytes a second that the line to it carries, for all requests together; 0 for no limit.
+
+    Returns
+    -------
+    OfflineServer
+        Its `endpoint` is the address, and its `stop()` stops it. It ends with the kernel, too.
+    """
     _keep_loopback_from_proxies()
-    return OfflineServer(delay_ms)
+    return OfflineServer(delay_ms, mb_per_s=mb_per_s)
 
 
 def endpoint(mirror: str = "") -> str:

@@ -78,14 +78,19 @@ class S3App:
     delay_ms : float
         Milliseconds to wait before each answer, to rehearse a distant server. Requests in
         flight wait side by side.
+    mb_per_s : float
+        Megabytes a second that the line to the server carries, for all answers together; 0 for no
+        limit.
     """
 
     common_headers = COMMON_HEADERS
     owner = "synthetic data"
 
-    def __init__(self, catalogue: Catalogue, delay_ms: float = 0) -> None:
+    def __init__(self, catalogue: Catalogue, delay_ms: float = 0, mb_per_s: float = 0) -> None:
         self.catalogue = catalogue
         self.delay = delay_ms / 1000
+        self.bytes_per_s = 1e6 * mb_per_s
+        self.line_free = 0.0  # when the line has carried what it was given so far
         self.cache = StripCache(CACHE_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,7 +154,7 @@ class S3App:
         status = 206 if wanted else 200
         if request.method == "HEAD":
             return Response(b"", status, headers)
-        pieces = self.pieces(entry, start, stop)
+        pieces = self.carried(self.pieces(entry, start, stop))
         first = await anext(pieces)  # what fails does so before the answer begins
         return StreamingResponse(chain(first, pieces), status, headers)
 
@@ -159,6 +164,15 @@ class S3App:
         if entry is None:
             raise S3Error(404, "NoSuchKey", "The specified key does not exist.")
         return entry
+
+    async def carried(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield each piece when the line has carried it; all answers share the line."""
+        async for piece in pieces:
+            if self.bytes_per_s:
+                now = asyncio.get_running_loop().time()
+                self.line_free = max(now, self.line_free) + len(piece) / self.bytes_per_s
+                await asyncio.sleep(self.line_free - now)
+            yield piece
 
     async def pieces(self, entry: Entry, start: int, stop: int) -> AsyncIterator[bytes]:
         """Yield the bytes of an object from start to stop, at least one piece."""
