@@ -25,12 +25,10 @@ def curves_of(block, regions):
 
 def slow_curves(stored, times, regions):
     """As in the notebook."""
-    lazy = stored.lazy()
     curves = np.zeros((len(regions), len(times)))
     for i, region in enumerate(regions):
         for j, t in enumerate(times):
-            plane = lazy[t, 1, 3].compute()
-            curves[i, j] = plane[region].mean()
+            curves[i, j] = stored[t, 1, 3][region].mean()
     return curves
 
 
@@ -49,8 +47,8 @@ def stored(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def far():
-    """The embryo, 40 ms away; its planes of interest have been painted."""
-    server = process.start(delay_ms=40)
+    """The embryo, as far away as in the notebook; its planes of interest have been painted."""
+    server = process.start(delay_ms=40, mb_per_s=50)
     array = open_multiscale(4007801, source=server.endpoint).stored[4]
     fast_curves(array, TIMES, REGIONS)
     yield array
@@ -85,6 +83,46 @@ def test_needed_is_one_request_for_each_time(stored):
 )
 def test_needed_hints(stored, answer, words):
     assert_hint(said(check_05.needed, answer, stored, TIMES, REGIONS), *words)
+
+
+# Which chunks
+
+PIXELS = np.zeros((16, 16, 128, 135), np.uint16)
+CELL = np.s_[:, 8, 30:40, 52:62]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((16, 1, 32, 32), ["2 chunks and 66 kB", "16 and 553 kB"]),
+        ([16, 1, 48, 45], ["1 chunk and 69 kB"]),
+        ((16, 2, 16, 16), ["2 chunks and 33 kB"]),
+        ((np.int64(99), 1, 32, 45), ["2 chunks and 92 kB"]),
+    ],
+)
+def test_chunks_that_suit_the_question_pass(answer, words):
+    line = said(check_05.best, answer, PIXELS, CELL)
+    assert line.startswith("Correct: ") and all(word in line for word in words), line
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((1, 1, 128, 135), ["spread over 16 chunks", "first number larger"]),
+        ((4, 4, 32, 45), ["spread over 4 chunks"]),
+        ((16, 16, 8, 9), ["147 kB are read", "16 depths share a chunk", "one depth only"]),
+        ((16, 1, 4, 32), ["too small", "4.1 kB"]),
+        ((16, 1, 4, 4), ["9 chunks are read", "3 × 3 pieces", "last two numbers larger"]),
+        ((16, 1, 128, 135), ["553 kB", "fewer rows and columns"]),
+        ((16, 1, 16, 10), ["too small", "10 kB or more"]),
+        ((16, 1, 32), ["one number for each of the 4 axes"]),
+        ("columns", ["one number for each of the 4 axes", "str"]),
+        ((16, 1, 32.0, 32), ["whole number above zero"]),
+        ((16, 0, 32, 32), ["whole number above zero"]),
+    ],
+)
+def test_chunks_that_do_not_suit_get_their_hint(answer, words):
+    assert_hint(said(check_05.best, answer, PIXELS, CELL), *words)
 
 
 # Wrong numbers
@@ -210,6 +248,7 @@ def test_checks_survive_nonsense_in_any_place(stored, nonsense):
     times, regions = TIMES[:2], REGIONS[:2]
     for check, arguments in (
         (check_05.needed, (2, stored, times, regions)),
+        (check_05.best, ((16, 1, 32, 32), PIXELS, CELL)),
         (check_05.faster, (fast_curves, slow_curves, stored, times, regions)),
         (check_05.faster, (lambda *_: nonsense, slow_curves, stored, times, regions)),
     ):
@@ -222,6 +261,7 @@ def test_checks_survive_nonsense_in_any_place(stored, nonsense):
 def test_blanks_are_not_answered_yet(stored):
     place = (slow_curves, stored, TIMES, REGIONS)
     assert said(check_05.needed, ..., *place[1:]) == NOT_ANSWERED
+    assert said(check_05.best, ..., PIXELS, CELL) == NOT_ANSWERED
     assert said(check_05.faster, ..., *place) == NOT_ANSWERED
     assert said(check_05.faster, lambda *_: ..., *place) == NOT_ANSWERED
     assert_hint(said(check_05.faster), "TypeError")

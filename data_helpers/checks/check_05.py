@@ -1,6 +1,6 @@
 """Checks of notebook 05, find out what makes reading fast.
 
-Numbers, requests and seconds are measured while the check runs; no result is written down here.
+Numbers, requests and seconds are measured while the check runs; no result is kept here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..stored_array import StoredArray
 from .feedback import a_kind, array_of, call, check, expect
 
 TIMES_AS_FAST = 10
+MOST_CHUNKS, MOST_BYTES, LEAST_BYTES = 4, 100_000, 10_000
 TRIES = 4
 """How often an answer may try to be fast: another program may hold it up once."""
 
@@ -38,7 +39,7 @@ def needed(
     )
     expect(
         number != len(regions),
-        "this counts the regions. They share a chunk; what lies in different chunks?",
+        "this counts the regions, but they share a chunk. What is in a chunk of its own?",
     )
     expect(number != 1, "one request brings one chunk, and each time is a chunk of its own.")
     expect(
@@ -89,19 +90,73 @@ def faster(
     )
     expect(
         fast.most_in_flight > 1,
-        f"still one request after another: {sent} round trips. Read all planes with one index, "
-        "stored[first:last + 1, 1, z], so that they travel side by side.",
+        f"still one request after another, {sent} round trips. Read all planes with one index, "
+        "stored[first:last + 1, 1, z], so that they travel together.",
     )
     expect(
         _best_ratio(slow, fast, faster, stored, times, regions) >= TIMES_AS_FAST,
         f"{slow.seconds / fast.seconds:.1f} times as fast, with up to {fast.most_in_flight} "
-        f"requests in flight; {TIMES_AS_FAST} times is wanted. Keep more in flight, and slice the "
+        f"requests in flight. {TIMES_AS_FAST} times is wanted: keep more in flight, and slice the "
         "stored array rather than a Dask array with a million blocks.",
     )
     return (
         f"the same curves with {wanted} requests instead of {slow.requests - slow.retries}, and "
         f"more than {TIMES_AS_FAST} times as fast."
     )
+
+
+@check
+def best(best: Any, pixels: np.ndarray, part: Sequence[int | slice]) -> str:
+    """Check a chunk shape that answers one question with few chunks, and not too many bytes."""
+    expect(
+        isinstance(best, tuple | list) and len(best) == len(pixels.shape),
+        f"best should be a chunk shape, one number for each of the {len(pixels.shape)} axes, such "
+        f"as (1, 1, 128, 135); this is {a_kind(best)}.",
+    )
+    expect(
+        all(isinstance(size, int | np.integer) and size > 0 for size in best),
+        "each number of a chunk shape is a whole number above zero.",
+    )
+    chunk = [min(int(size), whole) for size, whole in zip(best, pixels.shape, strict=True)]
+    wanted = [range(n)[p] for n, p in zip(pixels.shape, part, strict=True)]
+    spans = [_chunks_touched(*axis) for axis in zip(wanted, chunk, strict=True)]
+    touched, size = math.prod(spans), math.prod(chunk) * pixels.dtype.itemsize
+    expect(
+        spans[0] == 1,
+        f"the cell is wanted at {pixels.shape[0]} times, and they are spread over {spans[0]} "
+        "chunks. Make the first number larger, so that one chunk holds all times.",
+    )
+    expect(
+        chunk[1] == 1 or touched * size <= MOST_BYTES,
+        f"{touched * size / 1000:,.0f} kB are read, because {chunk[1]} depths share a chunk. The "
+        "cell is wanted at one depth only.",
+    )
+    expect(
+        touched <= MOST_CHUNKS,
+        f"{touched} chunks are read, since rows and columns cut the cell into {spans[2]} × "
+        f"{spans[3]} pieces. Make the last two numbers larger; {MOST_CHUNKS} chunks are allowed.",
+    )
+    expect(
+        touched * size <= MOST_BYTES,
+        f"{touched * size / 1000:,.0f} kB are read, and {MOST_BYTES // 1000} kB are allowed. The "
+        "cell has 10 × 10 pixels, so fewer rows and columns are enough.",
+    )
+    expect(
+        size >= LEAST_BYTES,
+        f"a chunk of {size / 1000:,.1f} kB is too small, and a large image would have millions of "
+        f"them. Make it {LEAST_BYTES // 1000} kB or more.",
+    )
+    return (
+        f"{touched} chunk{'s' * (touched > 1)} and {touched * size / 1000:,.0f} kB; chunks of one "
+        f"plane would take {pixels.shape[0]} and "
+        f"{pixels.shape[0] * math.prod(pixels.shape[2:]) * pixels.dtype.itemsize / 1000:,.0f} kB."
+    )
+
+
+def _chunks_touched(wanted: int | range, size: int) -> int:
+    """Chunks along one axis that hold an index, or all of a range."""
+    first, last = (wanted, wanted) if isinstance(wanted, int) else (wanted[0], wanted[-1])
+    return last // size - first // size + 1
 
 
 def _run(function: Any, name: str, *arguments: Any) -> tuple[Any, Cost]:
@@ -140,7 +195,7 @@ def _expect_curves(
     )
     expect(
         answer.ndim != 1 or answer.size != math.prod(shape),
-        f"all values stand in one long row; a row for each region makes {shape}.",
+        f"all values are in one long row; a row for each region makes {shape}.",
     )
     expect(
         answer.shape == shape,

@@ -77,7 +77,7 @@ def _draw_bars(log: Sequence[Request], start: float, end: float, ax: Axes) -> No
         )
         in_row[row] += 1
     if legend.keys() - {"chunk"}:
-        ax.legend(legend.values(), legend, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
+        ax.legend(legend.values(), legend, loc="upper left", bbox_to_anchor=(1, 1), fontsize=10)
 
 
 def _kind(request: Request) -> str:

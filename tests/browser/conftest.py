@@ -47,12 +47,12 @@ def ms(seconds: float) -> float:
 SECONDS = {
     "tests/browser/test_site.py": 50,
     "solutions/03_segment_in_parallel.ipynb": 45,
-    "05_what_makes_it_fast.ipynb": 32,
+    "05_what_makes_reading_fast.ipynb": 32,
     "tests/browser/test_viewer.py": 30,
     "solutions/06_from_laptop_to_cluster.ipynb": 40,
     "06_from_laptop_to_cluster.ipynb": 45,
     "03_segment_in_parallel.ipynb": 24,
-    "solutions/05_what_makes_it_fast.ipynb": 24,
+    "solutions/05_what_makes_reading_fast.ipynb": 24,
     "04_overlay_labels.ipynb": 21,
 }
 

@@ -32,8 +32,10 @@ STEPS = {
         ("spacing=voxel_size,", "", "not µm³"),
         ("np.isin(measured", "~np.isin(measured", "the other way round"),
     ],
-    "05_what_makes_it_fast.ipynb": [
+    "05_what_makes_reading_fast.ipynb": [
         ("len(times)", "len(times) * len(regions)", "what the loop sends"),
+        ("+ 1, 1, 494]", "+ 1, 0, 494]", "numbers differ"),
+        ("(16, 1, 32, 32)", "(4, 4, 32, 45)", "one chunk holds all times"),
     ],
     "06_from_laptop_to_cluster.ipynb": [
         ("client.gather(futures)", "futures", "client.gather(futures) waits for them"),
