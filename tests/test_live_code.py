@@ -12,8 +12,8 @@ import pytest
 from support.repository import ROOT, read, section
 
 TEACHING = ROOT / "docs" / "teaching"
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("0*.ipynb"))
-WITH_CHECKS = [path for path in NOTEBOOKS if (path.parent / "solutions" / path.name).exists()]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EXERCISES = [path for path in NOTEBOOKS if (path.parent / "solutions" / path.name).exists()]
 
 
 def notes(notebook: Path) -> Path:
@@ -73,7 +73,7 @@ def hints(number: str) -> str:
     return "\n".join(node.value for node in strings if isinstance(node.value, str))
 
 
-@pytest.mark.parametrize("notebook", WITH_CHECKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", EXERCISES, ids=lambda path: path.stem)
 def test_mistakes_quote_what_the_checks_really_say(notebook):
     table = section(notes(notebook), "Mistakes seen")
     quoted = re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)
