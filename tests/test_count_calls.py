@@ -154,3 +154,8 @@ def test_the_numbers_are_printed_and_checked_only_when_asked(tmp_path, monkeypat
     assert "01_a.ipynb" in printed and "Dask operations (0)" in printed and "wanted" not in printed
     assert count_calls.main(["--check"]) == 1
     assert "0 Dask operations are used; 10 are wanted." in capsys.readouterr().out
+
+
+def test_the_course_keeps_its_numbers(capsys):
+    """Of the real notebooks: what `count_calls.py --check` asks for."""
+    assert count_calls.main(["--check"]) == 0, capsys.readouterr().out
