@@ -18,8 +18,8 @@ from data_helpers.errors import ChunkError, EndpointUnreachableError, OmeZarrErr
 PIXELS = noise(2, 32, 32)
 CHUNK = "0/1/0/0"
 SECONDS = 0.6
-LATE = 1.5
-"""Seconds that an error may come late on a busy computer; four attempts would take longer."""
+LATE = 3.0
+"""Seconds that an error may come late on a busy computer; four attempts take longer."""
 
 
 @pytest.fixture(params=["constant", "client_kwargs", "timeout"])

@@ -43,7 +43,7 @@ V3 = {
     "codecs": [{"name": "bytes"}],
     "attributes": {},
 }
-BYTES = {"name": "bytes"}
+BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 CRC = {"name": "crc32c"}
 
 
@@ -186,25 +186,31 @@ def test_codecs_of_numbers_are_read(options, tmp_path):
     assert stored.zarr_array.metadata.to_dict() == array.metadata.to_dict()
 
 
-SHARDED = ShardingCodec(
-    chunk_shape=(16, 16), codecs=[BytesCodec(), zarr.codecs.GzipCodec(), zarr.codecs.ZstdCodec()]
-)
-READ_V3 = [
-    {"compressors": zarr.codecs.BloscCodec(), "filters": zarr.codecs.TransposeCodec(order=(1, 0))},
-    {"compressors": [zarr.codecs.ZstdCodec(), zarr.codecs.Crc32cCodec()]},
-    {"compressors": zarr.codecs.numcodecs.Zlib(), "filters": zarr.codecs.numcodecs.Delta()},
-    {"compressors": [zarr.codecs.numcodecs.LZ4(), zarr.codecs.numcodecs.BZ2()]},
-    {"compressors": zarr.codecs.numcodecs.LZMA()},
-    {"serializer": SHARDED, "compressors": None},
-]
+def sharded():
+    codecs = [BytesCodec(), zarr.codecs.GzipCodec(), zarr.codecs.ZstdCodec()]
+    return ShardingCodec(chunk_shape=(16, 16), codecs=codecs)
+
+
+READ_V3 = {
+    "transpose": lambda c: {
+        "compressors": c.BloscCodec(),
+        "filters": c.TransposeCodec(order=(1, 0)),
+    },
+    "crc32c": lambda c: {"compressors": [c.ZstdCodec(), c.Crc32cCodec()]},
+    "delta": lambda c: {
+        "compressors": c.numcodecs.Zlib(),
+        "filters": c.numcodecs.Delta(dtype="<u2", astype="<u2"),
+    },
+    "two": lambda c: {"compressors": [c.numcodecs.LZ4(), c.numcodecs.BZ2()]},
+    "lzma": lambda c: {"compressors": c.numcodecs.LZMA()},
+    "shards": lambda c: {"serializer": sharded(), "compressors": None},
+}
 
 
 @pytest.mark.filterwarnings("ignore:Numcodecs codecs")
-@pytest.mark.parametrize("options", READ_V3, ids=range(len(READ_V3)))
-def test_codecs_of_numbers_are_read_in_v3(options, tmp_path):
-    if "Delta" in str(options):
-        options["filters"] = zarr.codecs.numcodecs.Delta(dtype="<u2", astype="<u2")
-    options = {"zarr_format": 3, "dtype": "<u2", "fill_value": 0} | options
+@pytest.mark.parametrize("make", READ_V3.values(), ids=READ_V3)
+def test_codecs_of_numbers_are_read_in_v3(make, tmp_path):
+    options = {"zarr_format": 3, "dtype": "<u2", "fill_value": 0} | make(zarr.codecs)
     array = zarr.create_array(str(tmp_path), shape=(64, 64), chunks=(32, 32), **options)
     array[...] = PIXELS
     stored = open_array(RetryingStore(tmp_path.as_posix()), "", array.metadata.to_dict())
@@ -320,7 +326,7 @@ def test_a_level_of_too_many_chunks_is_opened_but_not_made_lazy(tmp_path):
     coarse = V2 | {"shape": [1000, 1000], "chunks": [100, 100]}
     data = {"0__9999999999.9999999999": bytes([7]) * 10_000, "0__0.0": bytes([1]) * 10_000}
     image = open_multiscale(write_image(tmp_path, large, fine, coarse, **data))
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(TooLargeError) as caught:
         image.level(0)
     one_sentence(
@@ -334,16 +340,16 @@ def test_a_level_of_too_many_chunks_is_opened_but_not_made_lazy(tmp_path):
     assert image.stored[0][0, 0] == 1 and image.stored[0][HUGE - 1, -1] == 7
     np.testing.assert_array_equal(image.stored[0][:3, 2:4], 1)
     assert "100,000,000,000,000,000,000" in image._repr_html_()
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_long_axis_of_few_chunks_is_sliced_at_once(tmp_path):
     document = V2 | {"shape": [10**13, 64], "chunks": [10**9, 1], "compressor": {"id": "zstd"}}
     level = open_multiscale(write_image(tmp_path, document)).level(0)
-    start = time.monotonic()
+    start = time.process_time()
     assert level[:, 0].shape == (10**13,) and level[::-1, :5].numblocks == (10_000, 5)
     assert level[::-2, 3].shape == (5 * 10**12,)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_damage_is_found_in_a_level_of_many_chunks(tmp_path):
@@ -433,7 +439,7 @@ def test_metadata_that_are_announced_as_too_long(hostile, tmp_path):
 
 def test_an_encoding_that_unpacks_without_end(hostile, tmp_path):
     write_image(tmp_path, V2, **{"0__0.0": bytes(4096)})
-    bomb = gzip.compress(b" " * 2**27, 9)
+    bomb = gzip.compress(b" " * 2**25)
     hostile.fault(
         ".zattrs", lambda request, _: request.send(bomb, Content_Encoding="gzip"), forever=True
     )
@@ -457,6 +463,22 @@ def test_a_chunk_without_end(read, hostile, tmp_path):
         read(image)
     one_sentence(caught.value, "Chunk 0/0.0", hostile.endpoint, "longer than 1.07 MB")
     assert hostile.sent_on < 20 and hostile.times_asked("0/0.0") == 1
+
+
+def test_a_bucket_without_end(hostile, tmp_path):
+    write_image(tmp_path / "bucket" / "image", V2)
+    options = {"anon": True, "endpoint_url": hostile.endpoint}
+    image = open_multiscale("s3://bucket/image", storage_options=options)
+    hostile.fault("bucket/image/0/0.0", endless)
+    with pytest.raises(ChunkError, match=r"longer than 1\.06 MB"):
+        image.stored[0][:]
+    hostile.fault("bucket/image/0/0.0", lambda request, _: request.send(b"x", length=10**10))
+    with pytest.raises(ChunkError, match=r"longer than 1\.06 MB"):
+        image.stored[0][:]
+    hostile.fault("bucket/image/.zattrs", endless)
+    with pytest.raises(MalformedMetadataError, match=r"longer than 10\.5 MB"):
+        open_multiscale("s3://bucket/image", storage_options=options)
+    assert hostile.sent_on < 60
 
 
 def write_sharded(folder):
