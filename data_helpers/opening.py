@@ -65,7 +65,8 @@ def open_multiscale(
         open comes from the ``AWS_*`` variables and profiles; the endpoint from `source`, if that
         is given, else from ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``, else it is AWS. For an
         ``https://`` address they are those of fsspec's http, such as ``headers`` and
-        ``client_kwargs``; for a local path they mean nothing.
+        ``client_kwargs``, where the ``total`` of a ``timeout`` holds for a key with all attempts;
+        for a local path they mean nothing.
 
     Returns
     -------
