@@ -5,6 +5,7 @@ import os
 import pickle
 import sys
 import time
+import tracemalloc
 
 import numcodecs
 import numpy as np
@@ -452,6 +453,18 @@ def test_an_encoding_that_unpacks_without_end(hostile, tmp_path):
     )
     with pytest.raises(ChunkError, match=r"longer than 1\.06 MB"):
         image.stored[0][:]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_an_encoding_is_unpacked_no_further_than_the_limit(coding):
+    body = gzip.compress(bytes(2**25)) if coding == "gzip" else bombs.zlib_stream(32)
+    tracemalloc.start()
+    try:
+        with pytest.raises(transport.TooLongError):
+            transport._decoded(body, coding, 2**20)
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("read", [lambda i: i.stored[0][:], lambda i: i.levels[0].compute()])
