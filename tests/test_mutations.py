@@ -148,8 +148,6 @@ def look_at_image(image):
     assert "<img" not in image._repr_html_()
     pixel_size(image)
     assert_plain(repr(dh.viewer_links(image)), 4000)
-    if not all(small(array) for array in image.stored):
-        return
     last = len(image.paths) - 1
     corner = tuple(slice(0, 2) for _ in image.axes)
     np.testing.assert_array_equal(image.levels[last][corner].compute(), image.stored[last][corner])
@@ -162,12 +160,6 @@ def look_at_image(image):
     facts = _facts(Scene(image, None, None, ChunkCache()), 480)
     json.dumps(facts, allow_nan=False).encode()
     assert_plain(facts["title"] + facts["unknown"] + facts["note"], 4000)
-
-
-def small(array):
-    """Whether an array is no larger than a test may read."""  # sizes: see test_hostile_bytes
-    chunk = int(np.prod(array.chunks, dtype=object)) * array.dtype.itemsize
-    return chunk <= 1e7 and array.nchunks <= 1e5 and max(array.shape) < 1e5
 
 
 def assert_plain(text, longest=210):
