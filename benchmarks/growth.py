@@ -1,4 +1,4 @@
-"""How cost grows: with the planes that are wanted, with the chunks there are, with latency."""
+"""How time grows: with the number of planes, the number of chunks, and latency."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def planes(workers: Workers, plan: Plan, say: Say) -> Growth:
         "Planes segmented",
         "planes",
         "Planes of 4007801 level 4, segmented by the solution of notebook 03 with that many times "
-        "and depths. Of these planes only twenty differ, so that none has to be painted. The "
-        "other peers give the same kind of Dask array as `from_zarr`.",
+        "and depths. Only twenty of them differ, so nothing has to be painted meanwhile. The "
+        "other packages give the same kind of Dask array as `from_zarr`.",
     )
     sizes = tuple(size for size in PLANES if not plan.quick or size in QUICK["planes"])
 
@@ -81,7 +81,7 @@ def chunks(workers: Workers, plan: Plan, say: Say) -> Growth:
         "chunks",
         "One plane out of an array of many chunks",
         "chunks in the array",
-        "One plane (one chunk) read from a lazy array that was opened before.",
+        "One plane (one chunk) read from a lazy array that was opened beforehand.",
     )
     sizes = tuple(size for size in CHUNKS if not plan.quick or size in QUICK["chunks"])
     ways = ("limit", "data_helpers", *PEERS)
@@ -99,7 +99,7 @@ def latencies(workers: Workers, plan: Plan, say: Say) -> Growth:
         "Latency",
         "latency of the endpoint (ms)",
         "All of 6001247 level 0 (514 chunks, 54.6 MB), `load_binary_from_s3_with_data` for "
-        "`data_helpers`. The other peers give the same kind of Dask array as `from_zarr`.",
+        "`data_helpers`. The other packages give the same kind of Dask array as `from_zarr`.",
     )
     sizes = LATENCIES if not plan.quick else QUICK["latency"]
     ways = ("limit", "data_helpers") + (() if plan.quick else ("dask from_zarr",))

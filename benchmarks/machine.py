@@ -60,6 +60,8 @@ def load() -> str:
         return "unknown"
     free = (os.cpu_count() or 1) - wanted
     blurred = (
-        "" if free >= 1 else ": other programs blur these times, measure again when it is idle"
+        ""
+        if free >= 1
+        else ": other programs blur these times; measure again when the computer is idle"
     )
     return f"{wanted:.1f} processes on average{blurred}"

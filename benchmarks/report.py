@@ -25,26 +25,27 @@ COLOURS = {
     "ngff-zarr": "tab:green",
 }
 INTRODUCTION = """\
-The endpoint is a server on the same computer that adds the stated latency to each request and
-answers from memory; it counts requests by itself. Pixels are the synthetic ones of the offline
-stand-in, stored uncompressed; in the rows that name a codec they are noise, and compressed.
+The endpoint is a server on the same computer. It adds the stated latency to each request, answers
+from memory, and counts requests itself. Pixels are the synthetic ones of the offline stand-in,
+stored uncompressed. In the rows that name a codec they are noise, and compressed.
 
-- *limit*: the keys that are needed, all known before, fetched raw with 64 in flight by the http
-  client that `data_helpers` uses, too. Decoding is stated apart and is not in it. For the work of
-  notebook 03 segmenting in memory, in as many threads as there are cores, is in it. In the rows
-  that name a codec decoding is in it, too, on two threads after the fetch.
-- *rounds*: the longest chain of requests, each begun after the one before it was answered. This is
-  counted from the order of events, without a clock.
-- Times are medians; in brackets the fastest and the slowest run, and how many there were. A way
-  that takes long is measured less often, and stopped after a time that is stated.
-- The function of notebook 03 is taken from its cells and runs unchanged on every package's array.
-- ome-zarr-py and ngff-zarr open all levels of an image, also where one is wanted.
-- All ways give the same pixels, labels or shapes: they are compared, and another result counts as a
-  failure.
+- *limit*: the keys that are needed, all known beforehand, fetched raw with 64 in flight by the
+  http client that `data_helpers` uses too. Decoding is listed separately and isn't included. For
+  the work of notebook 03, the limit includes segmenting in memory, in as many threads as there
+  are cores. In the rows that name a codec, it includes decoding on two threads after the fetch.
+- *rounds*: the longest chain of requests in which each starts only after the one before was
+  answered. This is counted from the order of events, without a clock.
+- Times are medians. The brackets give the fastest run, the slowest run, and the number of runs.
+  Slow ways are measured less often, and stopped after the stated time.
+- The function of notebook 03 is taken from its cells, and runs unchanged on every package's
+  array.
+- ome-zarr-py and ngff-zarr open all levels of an image, even if only one is needed.
+- All ways give the same pixels, labels or shapes. They are compared, and a different result
+  counts as a failure.
 """
 ONE_CPU = """\
-The same in processes that are kept on one processor, the limit, too; the endpoint is not. Memory is
-not limited but measured: what stays below 1 GB runs in 1 GB.
+The same, with every process kept on one processor, the limit included. Only the endpoint isn't.
+Memory is measured, not limited. Whatever stays below 1 GB runs in 1 GB.
 """
 
 
@@ -91,7 +92,7 @@ def markdown(report: Report) -> str:
         parts += ["## On one CPU", ONE_CPU, side_by_side(report.one_cpu)]
         parts += [memory_text(report.one_cpu)]
     if report.growth:
-        parts += ["## How cost grows", *(part for g in report.growth for part in growing(g))]
+        parts += ["## How time grows", *(part for g in report.growth for part in growing(g))]
     parts += ["## Measured on", table(("", ""), [[name, at] for name, at in report.about.items()])]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -175,7 +176,7 @@ def memory_text(results: Sequence[Result]) -> str:
     for result in (result for result in results if result.row.loaded_mb):
         peak = "not measured" if result.peak_mb is None else f"{result.peak_mb:,.0f}"
         rows.append([result.row.title, f"{result.row.loaded_mb:,.0f}", peak])
-    text = "Peak resident memory of a process that does this once, on one CPU, and nothing else:"
+    text = "Peak resident memory of a process that does this once on one CPU, and nothing else:"
     return f"{text}\n\n" + table(("work", "MB of pixels loaded", "MB at the peak"), rows)
 
 
@@ -194,7 +195,7 @@ def growing(growth: Growth) -> list[str]:
             row.append("not measured" if peak is None else f"{peak:,.0f} MB")
         rows.append(row)
     head = (growth.along, *ways) + (("peak memory of data_helpers",) if growth.memory else ())
-    text = f"Seconds against {growth.along}, a line for each way; the table above has the figures."
+    text = f"Seconds against {growth.along}, a line for each way. The table above has the numbers."
     picture = f"![{text}](images/benchmark_{growth.name}.png)"
     return [f"### {growth.title}", growth.text, table(head, rows), picture]
 

@@ -228,7 +228,7 @@ ROWS = (
     ),
     Row(
         "plane",
-        '`load_binary_from_s3(4007801, "4")[265, 1, 494].compute()`, opened before',
+        '`load_binary_from_s3(4007801, "4")[265, 1, 494].compute()`, opened beforehand',
         "1.5 round trips and 50 ms, one chunk",
         judge_plane,
     ),
@@ -316,9 +316,9 @@ class Result:
 def cause(ours: Measured, latency: float) -> str:
     """Where the time went, as far as the counts tell."""
     rounds, in_flight = (ours.middle.counts[name] for name in ("rounds", "most_in_flight"))
-    waiting = f"{rounds} rounds of {latency * 1000:.0f} ms wait {rounds * latency:.2f} s at least"
+    waiting = f"{rounds} rounds of {latency * 1000:.0f} ms take {rounds * latency:.2f} s or more"
     return (
-        f"of {ours.seconds:.2f} s {waiting}, its process computes for {ours.middle.cpu:.2f} s, "
+        f"of {ours.seconds:.2f} s, {waiting}, its process computes for {ours.middle.cpu:.2f} s, "
         f"up to {in_flight} in flight"
     )
 
