@@ -40,8 +40,8 @@ stored uncompressed. In the rows that name a codec they are noise, and compresse
 - The function of notebook 03 is taken from its cells, and runs unchanged on every package's
   array.
 - ome-zarr-py and ngff-zarr open all levels of an image, even if only one is needed.
-- All ways give the same pixels, labels or shapes. They are compared, and a different result
-  counts as a failure.
+- All ways give the same pixels, labels or shapes. They are compared, and any mismatch counts
+  as a failure.
 """
 ONE_CPU = """\
 The same, with every process kept on one processor, the limit included. Only the endpoint isn't.
