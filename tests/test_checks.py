@@ -485,7 +485,7 @@ def test_04_touches_hints(arrays):
     hint(~inside[:-1], "one true or false")
     hint((~inside).astype(int), "true and false")
     hint(np.isin(measured["label"], masks[0]), "six faces")
-    hint(np.ones_like(inside), "other nuclei")
+    hint(np.ones_like(inside), "wrong nuclei")
     hint(clear_border(masks), "shape (12, 20, 24)")
 
 

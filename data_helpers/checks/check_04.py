@@ -26,8 +26,8 @@ def pixels(pixels: Any, image: Multiscale) -> str:
     shapes = [array.shape for array in image.stored]
     expect(
         loaded.shape not in shapes[1:],
-        f"this is a coarser level, {loaded.shape}. The published labels have the finest one, "
-        f"level 0 of shape {shapes[0]}.",
+        f"this is a coarser level, {loaded.shape}. The published labels belong to the finest one, "
+        f"level 0, of shape {shapes[0]}.",
     )
     expect(
         loaded.shape == shapes[0],
@@ -36,9 +36,10 @@ def pixels(pixels: Any, image: Multiscale) -> str:
     at = (0, 0, shapes[0][2] // 2)
     expect(
         same(loaded[at], image.stored[0][at]),
-        "the shape is right but the pixel values are not: are these the labels, or changed pixels?",
+        "the shape is right, but the pixel values are not. Did you load the labels, or change the "
+        "pixels?",
     )
-    return f"{loaded.nbytes / 1e6:.3g} MB of pixels are in memory, axes t, c, z, y, x."
+    return f"{loaded.nbytes / 1e6:.3g} MB of pixels are in memory, with axes t, c, z, y, x."
 
 
 @check
@@ -48,7 +49,7 @@ def labels(labels: Any, image: Multiscale) -> str:
     stored = image.stored_labels(0)
     expect(
         found.shape != image.stored[0].shape,
-        "this is the image, with its two channels: load_labels_from_s3 opens the labels.",
+        "this is the image, with its two channels. Use load_labels_from_s3 to open the labels.",
     )
     expect(
         found.shape == stored.shape,
@@ -57,7 +58,7 @@ def labels(labels: Any, image: Multiscale) -> str:
     )
     expect(
         np.issubdtype(found.dtype, np.integer),
-        f"labels are whole numbers, but these are {found.dtype}: keep the type as it is stored.",
+        f"labels are whole numbers, but these are {found.dtype}: keep the type they have.",
     )
     at = (0, 0, stored.shape[2] // 2)
     expect(same(found[at], stored[at]), "these are not the values of the stored label image.")
@@ -95,10 +96,10 @@ def channels(lamin: Any, dapi: Any, masks: Any, pixels: np.ndarray, labels: np.n
     )
     expect(
         same(masks, labels[0, 0]),
-        "masks are not the stored labels: labels have one channel for the whole image, so the "
-        "index on their channel axis is 0.",
+        "masks are not the stored labels. The labels have one channel for the whole image, so its "
+        "index is 0.",
     )
-    return f"three stacks of shape {shape} that lie on one another, pixel by pixel."
+    return f"three stacks of shape {shape}, which match pixel by pixel."
 
 
 @check
@@ -118,7 +119,9 @@ def overlay(outlined: Any, filled: Any, dapi: np.ndarray, masks: np.ndarray, z: 
         not (same(off, lines) and not on.any()),
         'the two are swapped: style="outline" belongs to outlined, style="fill" to filled.',
     )
-    expect(on.any(), 'outlined shows no outlines: style="outline", and a plane that has labels.')
+    expect(
+        on.any(), 'outlined shows no outlines: use style="outline", and a plane with labels in it.'
+    )
     expect(
         same(on, lines),
         "labels and plane are not aligned: the outlines are not those of masks[z]. Use the same "
@@ -137,7 +140,7 @@ def overlay(outlined: Any, filled: Any, dapi: np.ndarray, masks: np.ndarray, z: 
     colored = np.ptp(filled, axis=-1) > 1e-6
     expect(
         colored[masks[z] > 0].mean() > 0.9 and not colored[masks[z] == 0].any(),
-        "the colours of filled do not lie on masks[z]: use the same z for dapi and for masks.",
+        "the colours of filled do not match masks[z]: use the same z for dapi and for masks.",
     )
     return "the outlines follow the labels of the same plane."
 
@@ -153,17 +156,17 @@ def voxel_size(voxel_size: Any, image: Multiscale) -> str:
     truth = image.scales[0][2:]
     expect(
         len(size) != len(image.scales[0]),
-        "these are five numbers, for t, c, z, y and x: leave out the first two, [2:].",
+        "these are five numbers, for t, c, z, y and x: leave out the first two with [2:].",
     )
-    expect(len(size) == 3, f"three numbers are wanted (z, y, x), not {len(size)}.")
+    expect(len(size) == 3, f"voxel_size needs three numbers (z, y, x), not {len(size)}.")
     expect(
         any(abs(number - 1) > 1e-9 for number in size),
-        "every size is 1, so these are relative sizes: version 0.1 metadata hold none in µm. "
-        "Take them from the v0.4 copy.",
+        "every size is 1, so these are not sizes in µm: version 0.1 metadata have none. Take them "
+        "from the v0.4 copy.",
     )
     expect(
         not any(np.allclose(size, scale[2:]) for scale in image.scales[1:]),
-        "this is the voxel size of a coarser level: the labels lie on scales[0].",
+        "this is the voxel size of a coarser level: the labels belong to level 0, scales[0].",
     )
     expect(
         np.allclose(size, truth) or not np.allclose(size, truth[::-1]),
@@ -201,7 +204,7 @@ def measured(
     expect(
         same(np.sort(table["label"]), numbers),
         f"the table has {len(table['label'])} rows, but masks hold {len(numbers)} labels: measure "
-        "the whole stack, masks, at once and as it is.",
+        "the whole stack at once, without changing masks.",
     )
     label, voxels = numbers[0], masks == numbers[0]
     row = int(np.flatnonzero(table["label"] == label)[0])
@@ -212,7 +215,7 @@ def measured(
     )
     expect(
         np.isclose(table["area"][row], volume, rtol=1e-3),
-        "the volumes do not fit the voxel size: spacing takes (z, y, x) in µm.",
+        "the volumes do not match the voxel size: spacing takes (z, y, x) in µm.",
     )
     mean_lamin, mean_dapi = lamin[voxels].mean(), dapi[voxels].mean()
     expect(
@@ -223,7 +226,7 @@ def measured(
     expect(
         np.isclose(table["intensity_mean-0"][row], mean_lamin)
         and np.isclose(table["intensity_mean-1"][row], mean_dapi),
-        "the intensities are not those of lamin and dapi: stack the two as they are.",
+        "the intensities are not those of lamin and dapi: stack the two unchanged.",
     )
     return f"{len(numbers)} nuclei, with a volume in µm³ and the mean of each channel."
 
@@ -239,13 +242,13 @@ def touches(touches: Any, measured: Any, masks: np.ndarray) -> str:
     truth = np.isin(np.asarray(measured["label"]), cut)
     expect(
         found.shape == truth.shape,
-        f"touches has shape {found.shape}; one true or false for each of the {len(truth)} nuclei "
-        "is wanted.",
+        f"touches has shape {found.shape}, but it needs one true or false for each of the "
+        f"{len(truth)} nuclei.",
     )
     expect(found.dtype == bool, "touches should hold true and false: use np.isin.")
     expect(
         not same(found, ~truth) or same(found, truth),
-        "this is the other way round: true for the nuclei inside. Put ~ before it.",
+        "this is the other way round: it's true for the nuclei inside. Put ~ in front of it.",
     )
     expect(
         not (found < truth).any() or (found > truth).any(),
@@ -253,8 +256,8 @@ def touches(touches: Any, measured: Any, masks: np.ndarray) -> str:
     )
     expect(
         same(found, truth),
-        "these are other nuclei: one touches the border if a face of masks, such as masks[0], "
-        "holds its label.",
+        "these are the wrong nuclei: a nucleus touches the border if a face of masks, such as "
+        "masks[0], contains its label.",
     )
     return f"{int(truth.sum())} of {len(truth)} nuclei are cut by the border of the stack."
 

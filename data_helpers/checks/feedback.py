@@ -48,7 +48,7 @@ def check(find_hint: Callable[..., str]) -> Callable[..., None]:
             line = f"Not yet: {hint}"
         except Exception as error:
             line = (
-                f"Not yet: this answer cannot be checked ({type(error).__name__}); compare its "
+                f"Not yet: this answer can't be checked ({type(error).__name__}); compare its "
                 "type and shape with what the step asks for."
             )
         print(line)
@@ -91,8 +91,8 @@ def array_of(answer: Any, name: str) -> np.ndarray:
     """The answer, if it is a computed array; a hint if it is lazy or something else."""
     expect(
         not is_lazy(answer),
-        f"{name} is still lazy, a plan that has not been carried out: no pixel of it exists yet. "
-        "Compute it, or index the stored array, which reads at once.",
+        f"{name} is still lazy: none of its pixels has been computed yet. Call .compute(), or "
+        "index the stored array, which reads at once.",
     )
     expect(
         isinstance(answer, np.ndarray),
@@ -137,5 +137,5 @@ def same(one: Any, other: Any) -> bool:
 def _message(error: Exception) -> str:
     try:
         return str(error).splitlines()[0][:160]
-    except Exception:  # an error whose message cannot be had: leave it out
+    except Exception:  # an error without a readable message: leave it out
         return "no further message"
