@@ -14,7 +14,7 @@ class OmeZarrError(Exception):
     Attributes
     ----------
     status : int or None
-        Status of the answer that it is about, such as 403, if it is about one.
+        HTTP status of the answer that caused it, such as 403, if an answer did.
     """
 
     status: int | None = None
@@ -29,7 +29,7 @@ class OmeZarrError(Exception):
 
 
 class OmeZarrWarning(UserWarning):
-    """Something about an image that a reader should know, though it can be read."""
+    """The image can be read, but there is something about it that you should know."""
 
 
 class ImageNotFoundError(OmeZarrError):
@@ -45,7 +45,7 @@ class NoLabelsError(OmeZarrError):
 
 
 class NotOmeZarrError(OmeZarrError):
-    """There is something at this address, or nothing at all, but no OME-Zarr image."""
+    """There is no OME-Zarr image at this address, but something else or nothing at all."""
 
 
 class EndpointUnreachableError(OmeZarrError):
@@ -77,7 +77,7 @@ class TooLargeError(OmeZarrError):
 
 
 class OutsideImageError(OmeZarrError, IndexError):
-    """The position asked for is outside the image, or along an axis that it does not have."""
+    """The requested position is outside the image, or along an axis that it does not have."""
 
 
 class NotDrawableError(OmeZarrError, ValueError):

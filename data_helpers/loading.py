@@ -162,9 +162,9 @@ def _too_large(image: Multiscale, resolution: str | int, array: StoredArray) -> 
         for path, level in zip(image.paths, image.stored, strict=True)
         if level.nbytes <= MAX_BYTES
     ]
-    advice = f"level {fitting[0]} fits" if fitting else "no level of it fits"
+    advice = f"level {fitting[0]} fits, or" if fitting else "no level of it fits, so"
     return TooLargeError(
         f"Level {resolution!r} of {image.title} is {format_bytes(array.nbytes)}, more than the "
-        f"limit of {format_bytes(MAX_BYTES)} for loading at once; {advice}, or open it lazily with "
+        f"limit of {format_bytes(MAX_BYTES)} for loading at once; {advice} open it lazily with "
         "load_binary_from_s3 and compute only the part you need."
     )

@@ -385,7 +385,7 @@ class Multiscale:
             if key in denied:
                 raise AccessDeniedError(
                     f"Level {path!r} of {self.url} cannot be opened: the endpoint answers 403 for "
-                    f"{key}, which means that it denies access or holds no such key."
+                    f"{key}, so either it denies access or there is no such key."
                 )
             if key not in documents:
                 raise malformed(self.url, f"level {path!r} is listed, but there is no {key}")

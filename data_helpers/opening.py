@@ -167,7 +167,7 @@ def context_of(
     if options is not None and not isinstance(options, Mapping):
         raise OmeZarrError(
             f"storage_options is a {type(options).__name__}; give a dict, such as "
-            "{'key': ..., 'secret': ...}, or {} to take the AWS_* variables."
+            "{'key': ..., 'secret': ...}, or {} to use the AWS_* variables."
         )
     secret = None if options is None else HiddenOptions(options)
     return Context(find_cache(cache), missing_as_empty, options=secret)
@@ -231,13 +231,13 @@ def _whole_path(path: str) -> str:
         whole = Path(path).expanduser().absolute()
         if without_scheme(path) and not whole.exists():
             raise NotOmeZarrError(
-                f"There is no folder {path} here; if it is an address of the web, give it whole: "
-                f"https://{path}."
+                f"There is no folder {path} on this computer; if you mean a web address, write all "
+                f"of it: https://{path}."
             )
         return whole.as_posix()
     except RuntimeError:  # ~somebody
         raise NotOmeZarrError(
-            f"{path} cannot be opened: there is no such home folder here; give the whole path."
+            f"{path} cannot be opened: there is no such home folder; give the full path."
         ) from None
 
 
@@ -272,7 +272,9 @@ def _open_by_id(
     if source.name == "offline":
         looked_for = "it knows only these three"
     else:
-        looked_for = f"looked for {' and '.join(keys)}" + (", which it denies" if refusal else "")
+        looked_for = f"looked for {' and '.join(keys)}" + (
+            ", but it denies access" if refusal else ""
+        )
     raise ImageNotFoundError(
         f"Image {image_id} is not at the {source.name} source ({source.endpoint}): {looked_for}. "
         f"Registered images: {registered}."
@@ -335,8 +337,8 @@ def _look(
     if refused and not others and not documents:
         advice = (store.access and store.access.advice) or "Check the address"
         error = AccessDeniedError(
-            f"{store.url} cannot be opened: the endpoint answers 403, which means that it denies "
-            f"access or holds no such image. {advice}."
+            f"{store.url} cannot be opened: the endpoint answers 403, so either it denies access "
+            f"or there is no such image. {advice}."
         )
         error.status = 403
     return Looked(store, documents, {}, 0, error, known)
@@ -373,7 +375,7 @@ def _open_only_one(url: str, looked: Looked, context: Context) -> Multiscale:
             f"There is no single OME-Zarr image at {address}, but a collection of {len(images)}: "
             f"{in_words(images)}; open one by its address, such as {first}."
         )
-    print(f"{address} is a collection of one image, {in_words(images)}, which is opened.")
+    print(f"{address} is a collection of one image, {in_words(images)}; opening that one.")
     inside = _look(secret.put_into(first), context)
     return inside.image() or inside.fail()
 

@@ -321,7 +321,7 @@ def _mirror_source(folder: str) -> Source:
 def _no_public_source() -> Source:
     raise EndpointUnreachableError(
         f"No public endpoint ({', '.join(PUBLIC_ENDPOINTS.values())}) answered within "
-        f'{PROBE_SECONDS:g} s; check the network, or work on with choose_source("offline").'
+        f'{PROBE_SECONDS:g} s; check the network, or continue with choose_source("offline").'
     )
 
 

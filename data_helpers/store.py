@@ -261,8 +261,8 @@ class RetryingStore(Store):
             changed = await self.cache.keep(name, byte_range, etag, data)
             if changed and byte_range and not kept:  # the index of the shard may be the old one
                 raise ChunkError(
-                    f"{key} of {self.url} has changed since parts of it were put into the cache; "
-                    "run the cell again, which now reads the new version."
+                    f"{key} of {self.url} has changed since parts of it were cached; "
+                    "run the cell again to read the new version."
                 )
         return answer
 

@@ -96,7 +96,7 @@ def test_a_document_that_comes_late_still_counts(served, tmp_path):
     [
         (status(400), status(404), EndpointUnreachableError, "answers 400"),
         (status(404), status(405), EndpointUnreachableError, "answers 405"),
-        (status(403), status(403), AccessDeniedError, "answers 403, which means that it denies"),
+        (status(403), status(403), AccessDeniedError, "answers 403, so either it denies"),
         (status(404), status(403), AccessDeniedError, "answers 403"),
         (page, page, MalformedMetadataError, "a login page or a broken upload"),
         (status(503), status(404), EndpointUnreachableError, "answers 503"),

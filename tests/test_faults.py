@@ -398,7 +398,7 @@ def test_403_for_missing_keys_and_an_id(served, tmp_path):
     np.testing.assert_array_equal(image.label().stored[0][:], labels)
     with pytest.raises(ImageNotFoundError) as caught:
         open_multiscale(9822152, source=served.endpoint)
-    assert "which it denies" in str(caught.value)
+    assert "but it denies access" in str(caught.value)
 
 
 def test_403_for_everything(served):

@@ -252,7 +252,7 @@ def test_an_image_of_which_no_chunk_exists_says_so_once(read, place, tmp_path):
     if "dask" not in caught[0].filename and "concurrent" not in caught[0].filename:
         assert caught[0].filename == __file__  # the line that reads, not one of ours
     assert re.match(
-        rf"No chunk of {place} that was asked for exists \(such as 0/\d/\d/\d\)", message
+        rf"None of the requested chunks of {place} exists \(such as 0/\d/\d/\d\)", message
     )
     assert "\n" not in message
     with pytest.warns(OmeZarrWarning):  # another opening of it says so again
@@ -286,7 +286,7 @@ def test_the_last_reader_says_it():
                 known.sought = "0/0"
             known.found = True
     known.found = False
-    with pytest.warns(OmeZarrWarning, match="No chunk of here"):
+    with pytest.warns(OmeZarrWarning, match="None of the requested chunks of here"):
         with known.reading("here"), known.reading("here"):
             pass
     copy = pickle.loads(pickle.dumps(known))
@@ -392,7 +392,7 @@ def test_the_only_image_of_a_collection_is_opened(
     image = open_multiscale(place)
     np.testing.assert_array_equal(image.stored[0][:], PIXELS)
     name = "liver" if xml else "own liver"
-    line = f"{place} is a collection of one image, 0 ({name}), which is opened.\n"
+    line = f"{place} is a collection of one image, 0 ({name}); opening that one.\n"
     assert capsys.readouterr().out == line
     assert image.url == f"{place}/0"
 

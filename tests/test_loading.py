@@ -97,7 +97,7 @@ def test_a_level_that_is_too_large_for_memory(offline, capsys):
 
 
 def test_no_level_fits(offline):
-    with pytest.raises(TooLargeError, match="no level of it fits, or open it lazily"):
+    with pytest.raises(TooLargeError, match="no level of it fits, so open it lazily"):
         load_binary_from_s3_with_data(4007801, 4)
 
 

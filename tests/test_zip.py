@@ -263,7 +263,7 @@ BROKEN = {
     "encrypted": (say_encrypted, MalformedMetadataError, r"\.zattrs in .* is encrypted"),
     "bzip2": (say_method(12), MalformedMetadataError, "compressed by bzip2; pack it again"),
     "deflate64": (say_method(9), MalformedMetadataError, "compressed by Deflate64"),
-    "not deflated": (say_method(8), MalformedMetadataError, "its checksum does not fit"),
+    "not deflated": (say_method(8), MalformedMetadataError, "its checksum does not match"),
     "moved": (move_entries, MalformedMetadataError, "is not where the archive says"),
     "text": (lambda data: b"Dear reader, " * 99, NotOmeZarrError, "is a file, not a folder"),
     "picture": (lambda data: b"\x89PNG" + bytes(5000), NotOmeZarrError, "no zip archive either"),

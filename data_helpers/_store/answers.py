@@ -131,7 +131,7 @@ def _explain(error: Exception, key: str, url: str, attempts: int, advice: str) -
     if is_metadata(key):
         return EndpointUnreachableError(
             f"{join(url, key)} could not be read {tried}: {reason}. Check the address and the "
-            'network, or work on with choose_source("offline").'
+            'network, or continue with choose_source("offline").'
         )
     return ChunkError(
         f"Chunk {key} of {url} could not be fetched {tried}: {reason}. "

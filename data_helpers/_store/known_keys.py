@@ -140,7 +140,7 @@ class KnownKeys:
             raise
         if self._ends():
             warn(
-                f"No chunk of {where} that was asked for exists (such as {self.sought}), so all "
+                f"None of the requested chunks of {where} exists (such as {self.sought}), so all "
                 "pixels read so far are the fill value. That is right for a part that was never "
                 "written; otherwise the upload is incomplete, or its chunks have other names."
             )

@@ -57,7 +57,7 @@ _REFUSED_KEYS = {
     "TokenRefreshRequired": "the session token has expired: get a new one",
     "InvalidToken": "the session token is not valid: check token",
     "InvalidAccessKeyId": "it does not know this key: check key, or the profile",
-    "SignatureDoesNotMatch": "the secret does not fit the key: check secret, or the profile",
+    "SignatureDoesNotMatch": "the secret does not match the key: check secret, or the profile",
     "RequestTimeTooSkewed": "the clock of this computer is wrong: set it",
 }
 _OTHER_REGION = {

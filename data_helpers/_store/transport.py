@@ -127,7 +127,7 @@ class TooLongError(Exception):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"what is there is longer than {format_bytes(limit)}, which is all that it may be"
+            f"what is there is longer than {format_bytes(limit)}, the most that it can be"
         )
 
 

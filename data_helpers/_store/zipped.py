@@ -155,7 +155,7 @@ class ArchiveAccess:
         if data is None:
             raise self._damaged(
                 key,
-                "is damaged (its checksum does not fit), or the archive has changed since it was "
+                "is damaged (its checksum does not match), or the archive has changed since it was "
                 "opened; open it again, or get the archive again",
             )
         return data
