@@ -91,8 +91,8 @@ def array_of(answer: Any, name: str) -> np.ndarray:
     """The answer, if it is a computed array; a hint if it is lazy or something else."""
     expect(
         not is_lazy(answer),
-        f"{name} is still lazy: none of its pixels has been computed yet. Call .compute(), or "
-        "index the stored array, which reads at once.",
+        f"{name} is still lazy: nothing has been computed yet. Call .compute(), or index "
+        "the stored array, which reads at once.",
     )
     expect(
         isinstance(answer, np.ndarray),
