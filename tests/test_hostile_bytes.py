@@ -586,6 +586,16 @@ from pathlib import Path
 from data_helpers import open_multiscale
 from data_helpers.errors import OmeZarrError
 warnings.simplefilter("ignore")
+
+
+def peak():
+    # on Linux, ru_maxrss would count the process that started this one
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 20
+    [line] = [t for t in open("/proc/self/status") if t.startswith("VmHWM")]
+    return int(line.split()[1]) >> 10
+
+
 for folder in sorted(Path(sys.argv[1]).iterdir()):
     try:
         image = open_multiscale(folder)
@@ -595,10 +605,8 @@ for folder in sorted(Path(sys.argv[1]).iterdir()):
         pass
     else:
         print(folder.name, "is read")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak >>= 20 if sys.platform == "darwin" else 10
-    if peak > 500:
-        print(folder.name, peak, "MB")
+    if peak() > 500:
+        print(folder.name, peak(), "MB")
         break
 print("done")
 """
