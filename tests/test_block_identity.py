@@ -445,7 +445,7 @@ def as_in_a_notebook(source, number):
     """Define a function as a cell of a notebook does."""
     namespace = {"__name__": "__main__", "__builtins__": __builtins__}
     exec(
-        compile(textwrap.dedent(source), f"/tmp/ipykernel_{number}/{number}.py", "exec"), namespace
+        compile(textwrap.dedent(source), f"ipykernel_{number}/{number}.py", "exec"), namespace
     )
     return namespace["segment"]
 

@@ -14,7 +14,7 @@ INDEX = sorted(measure_notebooks.NOTEBOOKS.glob("*.ipynb"))
 def table_rows() -> list[str]:
     text = measure_notebooks.README.read_text(encoding="utf-8")
     assert measure_notebooks.HEAD in text
-    return re.findall(r"^\| \d\d \[.*$", text, re.MULTILINE)
+    return re.findall(r"^\| \w\d \[.*$", text, re.MULTILINE)
 
 
 def test_the_figure_is_the_one_that_notebook_02_drew(monkeypatch: pytest.MonkeyPatch) -> None:
