@@ -661,7 +661,7 @@ def test_bars_of_requests_in_flight_lie_above_one_another(capsys):
     assert ax.get_title() == str(cost)
     assert ax.get_legend() is None
     said = capsys.readouterr().out
-    assert said.startswith("Picture: a bar for each request") and said.count("\n") == 1
+    assert said.startswith("Picture: one bar for each request") and said.count("\n") == 1
     assert "up to 3 in flight" in said
 
 
@@ -775,7 +775,7 @@ def test_the_magic_draws_on_request(shell, array, capsys):
     shell.user_ns["array"] = array
     assert shell.run_cell("%%cost --plot\narray[:]").success
     assert len(plt.gcf().axes[0].patches) == 12
-    assert "Picture: a bar for each request" in capsys.readouterr().out
+    assert "Picture: one bar for each request" in capsys.readouterr().out
     plt.close("all")
 
 
@@ -799,8 +799,8 @@ def test_metered_cells_replay_under_nbval(tmp_path, folder):
             f"12 requests, {whole}, up to 77 in flight, 19.87 s\n",
         ],
         "%%cost --plot\nstored[:];": [
-            f"12 requests, {whole}, up to 77 in flight, 9.87 s\nPicture: a bar for each request, "
-            "above one another while under way at the same time; up to 77 in flight, 9.87 s.\n",
+            f"12 requests, {whole}, up to 77 in flight, 9.87 s\nPicture: one bar for each request, "
+            "stacked where requests overlap in time; up to 77 in flight, 9.87 s.\n",
             "<Figure size 700x300 with 1 Axes>",
         ],
         "%%cost\npass": ["0 requests, 0 bytes, 9.87 s\n"],

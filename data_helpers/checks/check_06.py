@@ -91,7 +91,7 @@ def threshold(threshold: Any, coarse: np.ndarray) -> str:
         "this is not Otsu's threshold of the smoothed coarse stack. Mind preserve_range=True, "
         "without which gaussian changes the scale of the pixels.",
     )
-    return f"{float(threshold):.0f}, from {coarse.size:,} voxels that stand for all."
+    return f"{float(threshold):.0f}, from {coarse.size:,} voxels that show the whole stack."
 
 
 @check

@@ -50,10 +50,10 @@ def draw_requests(
     if len(log) > MOST_BARS:
         times = [moment - start for moment in moments]
         ax.fill_between(times, counts, step="post", color="0.35", linewidth=0)
-        how = "an area as high as the number of requests under way"
+        how = "an area as high as the number of requests in flight"
     else:
         _draw_bars(log, start, start + seconds, ax)
-        how = "a bar for each request, above one another while under way at the same time"
+        how = "one bar for each request, stacked where requests overlap in time"
     ax.set_xlim(0, max(seconds, 1e-3))
     ax.set_ylim(0, max(PLOT_HEIGHT, most) * 1.05)
     ax.set(xlabel="seconds", ylabel="requests in flight")
