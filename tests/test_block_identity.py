@@ -444,9 +444,7 @@ def test_changed_defaults_are_named(change):
 def as_in_a_notebook(source, number):
     """Define a function as a cell of a notebook does."""
     namespace = {"__name__": "__main__", "__builtins__": __builtins__}
-    exec(
-        compile(textwrap.dedent(source), f"ipykernel_{number}/{number}.py", "exec"), namespace
-    )
+    exec(compile(textwrap.dedent(source), f"ipykernel_{number}/{number}.py", "exec"), namespace)
     return namespace["segment"]
 
 

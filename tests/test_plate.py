@@ -347,7 +347,7 @@ def test_what_is_no_plate(tmp_path, address):
 
 def test_a_plate_that_is_denied(tmp_path, served):
     served.missing_status = 403
-    with pytest.raises(AccessDeniedError, match="holds no such"):
+    with pytest.raises(AccessDeniedError, match="denies access or there is no such image"):
         open_plate(f"{served.endpoint}/p")
     write_plate(tmp_path / "p", some_wells("A/01", "B/03"))
     plate = open_plate(f"{served.endpoint}/p")
