@@ -450,7 +450,7 @@ def as_in_a_notebook(source, number):
 
 def test_comments_and_places_do_not_matter_and_code_does():
     first = as_in_a_notebook("def segment(p, t):\n    return p > t", 1)
-    moved = "\n\n# a comment\ndef segment(p, t):\n    # another\n    return (p >\n  t)  # and one"
+    moved = "\n\n# a comment\ndef segment(p, t):\n    # another\n\n    return (p > t)  # and one"
     assert marks_of(first) == marks_of(as_in_a_notebook(moved, 2))
     changed = as_in_a_notebook("def segment(p, t):\n    return p >= t", 1)
     differing = [

@@ -527,7 +527,7 @@ def test_an_index_that_points_at_gigabytes(hostile, tmp_path):
     checksum = numcodecs.registry.get_codec({"id": "crc32c", "location": "end"}).encode(entries)
     path.write_bytes(b"x" * 1000 + bytes(checksum))
     image = open_multiscale(hostile.endpoint)
-    with pytest.raises(ChunkError, match=r"c/0/0 .* longer than"):
+    with pytest.raises(ChunkError, match=r"c/0/0 .*(longer than|cannot be decoded)"):
         image.stored[0][:5, :5]
 
 
