@@ -2,14 +2,16 @@
 """Set the tutorial up and start it, with nothing but Python 3.11 to 3.13.
 
 python3 run.py              the same as: python3 run.py lab
-python3 run.py lab          install what the notebooks need, open JupyterLab on notebook 01
-                            (--no-browser: print the address only; --port N: use this port)
+python3 run.py lab          install what the notebooks need, and open JupyterLab on notebook 01
 python3 run.py setup        install only
 python3 run.py check        say in 20 seconds whether this computer and its network are ready
-python3 run.py kit DIR      put all of it into a folder, for a room without internet (--help: how)
+python3 run.py kit DIR      put all of it into a folder, for a room without internet
 python3 run.py test         install what the tests need too, then run every check and test
-python3 run.py bench        measure how fast images are read, and write a report (--help: options)
+python3 run.py bench        measure how fast images are read, and write a report
 python3 run.py python ...   run the test environment's Python, e.g. on tools/NAME.py
+
+check, kit and bench have options of their own: python3 run.py kit --help lists them. JupyterLab
+writes its log to build/jupyterlab.log.
 
 There are two environments: .venv (requirements/lab.txt) and .venv-test (requirements/test.txt, the
 same versions plus test tools), because in a shared one the learner's set would not stay lean.
@@ -30,6 +32,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 from tools.claim import claim  # noqa: E402
+from tools.lab_server import serve  # noqa: E402
 from tools.places import can_write, led_places  # noqa: E402
 
 NOTEBOOK = "notebooks/01_what_is_ome_zarr.ipynb"
@@ -359,9 +362,15 @@ def main(arguments: list) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", nargs="?", default="lab", choices=["lab", "setup", "test"])
-    parser.add_argument("--no-browser", action="store_true", help="print JupyterLab's address only")
-    parser.add_argument("--port", type=int, default=0, help="JupyterLab's port")
+    parser.add_argument(
+        "command",
+        nargs="?",
+        default="lab",
+        choices=["lab", "setup", "test"],
+        help=argparse.SUPPRESS,
+    )
+    parser.add_argument("--no-browser", action="store_true", help="lab: print the address only")
+    parser.add_argument("--port", type=int, default=0, help="lab: use this port")
     options = parser.parse_args(arguments)
     if options.command != "lab" and (options.no_browser or options.port):
         parser.error("--no-browser and --port belong to the command lab")
@@ -377,8 +386,8 @@ def main(arguments: list) -> int:
             "HOME (and TMPDIR) to a folder of yours, and run the same command again."
         )
     find_mirror()
-    print("Starting JupyterLab; Ctrl-C ends it.", flush=True)
-    return hand_over(lab_command(python, options.no_browser, options.port))
+    print("Starting JupyterLab ...", flush=True)
+    return serve(lab_command(python, options.no_browser, options.port), child_environment(), ROOT)
 
 
 if __name__ == "__main__":

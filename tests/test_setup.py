@@ -40,7 +40,7 @@ def run(tmp_path, monkeypatch):
 def copy_tools(folder):
     """What run.py is made of besides itself."""
     (folder / "tools").mkdir()
-    for name in ("__init__", "claim", "places", "compare_lock"):
+    for name in ("__init__", "claim", "places", "compare_lock", "lab_server"):
         shutil.copy(ROOT / "tools" / f"{name}.py", folder / "tools")
 
 
@@ -640,6 +640,7 @@ def test_a_finished_environment_in_a_read_only_folder_starts(run, steps, monkeyp
     run.ensure("lab")
     commands = []
     monkeypatch.setattr(run, "hand_over", lambda command: commands.append(command) or 0)
+    monkeypatch.setattr(run, "serve", lambda command, env, root: run.hand_over(command))
     monkeypatch.setattr(run, "ROOT", tmp_path)
     real = os.access
     monkeypatch.setattr(
@@ -715,6 +716,7 @@ def test_commands(run, monkeypatch, arguments, group, handed_over):
     groups, commands = [], []
     monkeypatch.setattr(run, "ensure", lambda name: groups.append(name) or Path("python"))
     monkeypatch.setattr(run, "hand_over", lambda command: commands.append(" ".join(command)) or 0)
+    monkeypatch.setattr(run, "serve", lambda command, env, root: run.hand_over(command))
     assert run.main(arguments) == 0
     assert groups == [group]
     assert len(commands) == (handed_over is not None)
