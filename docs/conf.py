@@ -42,6 +42,12 @@ html_copy_source = False
 html_show_sphinx = False
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
 html_theme_options = {
+    "logo": {
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo.svg",
+        "text": project,
+        "alt_text": project,
+    },
     "repository_url": PROJECT["urls"]["Repository"],
     "use_repository_button": True,
     "use_download_button": False,

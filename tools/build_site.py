@@ -5,16 +5,18 @@
                                                             where a public endpoint answers
     python3 run.py python tools/build_site.py --output DIR  write elsewhere than build/site/html
 
-The pages of docs/ and the notebooks are laid out in one folder, build/site/source. A line at the
-top of each links to Binder, Colab and its source and, on a notebook, says which source made the
-pictures. Sphinx makes web pages of them; its warnings are errors. At last the pages are checked:
-every internal link and anchor leads somewhere, every picture has a description, every public name
-of data_helpers is in the reference, and nothing is loaded from another host.
+The pages of docs/ and the notebooks are laid out in one folder, build/site/source. A line on each,
+at the top of a notebook and at the foot of other pages, links to Binder, Colab and its source and,
+on a notebook, says which source made the pictures. Sphinx makes web pages of them; its warnings
+are errors. Beside them go the tiles of the site's viewer (site_tiles.py). At last the pages are
+checked: every internal link and anchor leads somewhere, every picture has a description, every
+public name of data_helpers is in the reference, and nothing is loaded from another host.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import posixpath
@@ -31,6 +33,7 @@ from urllib.parse import quote, unquote, urlsplit
 import nbformat
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+from PIL import Image, ImageOps
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS, NOTEBOOKS = ROOT / "docs", ROOT / "notebooks"
@@ -132,11 +135,26 @@ FOLDER = """
 
 def docs_page(text: str, page: str) -> str:
     """A page of docs/ as the site shows it."""
-    links = f"[Source of this page]({on_github(page)}) · run the course in "
-    links += f"[Binder]({binder(FIRST)}) or [Colab]({colab(FIRST)})"
+    links = f"Run the course in [Binder]({binder(FIRST)}) or [Colab]({colab(FIRST)}) · "
+    links += f"[source of this page]({on_github(page)})"
     if page.endswith("/README.md"):
         text += FOLDER
-    return under_heading(with_links_for_the_site(text, page), "{.page-links}\n" + links, page)
+    text = with_links_for_the_site(text, page)
+    if page == "docs/index.md":
+        text = THUMBNAIL.sub(r"](images/thumbnails/\1.jpg)", text)
+    return text.rstrip() + "\n\n{.page-links}\n" + links + "\n"
+
+
+THUMBNAIL = re.compile(r"\]\(notebooks/figures/(\w+)_picture_to_aim_for\.png\)")
+
+
+def make_thumbnails(figures: Path, folder: Path) -> None:
+    """Small copies, 400 by 300 pixels, of the pictures that the notebooks draw."""
+    folder.mkdir(parents=True)
+    for path in figures.glob("*_picture_to_aim_for.png"):
+        with Image.open(path) as picture:
+            small = ImageOps.pad(picture.convert("RGB"), (400, 300), color="white")
+        small.save(folder / f"{path.name.split('_')[0]}.jpg", quality=82)
 
 
 def printed(cell: NotebookNode) -> list[str]:
@@ -251,6 +269,7 @@ def stage(folder: Path, notebooks: Path) -> None:
     everything_else = shutil.ignore_patterns("*.py", "*.md", "_static", "__pycache__")
     shutil.copytree(DOCS, folder, ignore=everything_else)
     shutil.copytree(notebooks / "figures", folder / "notebooks" / "figures")
+    make_thumbnails(notebooks / "figures", folder / "images" / "thumbnails")
     for page in pages():
         target = folder / str(site_path(page))
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -302,7 +321,8 @@ def fingerprint() -> str:
         for path in sorted(folder.rglob(kinds)):
             if path.is_file() and not {"__pycache__", ".ipynb_checkpoints"} & set(path.parts):
                 digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
-    for path in (Path(__file__), ROOT / "pyproject.toml"):
+    tiles = Path(__file__).with_name("site_tiles.py")
+    for path in (Path(__file__), tiles, ROOT / "pyproject.toml"):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -412,11 +432,16 @@ def unlisted(output: Path) -> list[str]:
 
 def build(output: Path, execute: bool) -> None:
     """Stage, make and check the site; raise SiteError with what is wrong."""
+    from tools.site_tiles import make_tiles
+
     stamp(output).unlink(missing_ok=True)
     made_from = fingerprint()
+    wished = os.environ.get("OME_ZARR_SOURCE") or "auto"
     notebooks = executed_copy(SCRATCH / "notebooks") if execute else NOTEBOOKS
     stage(SCRATCH / "source", notebooks)
     run_sphinx(SCRATCH / "source", output)
+    with contextlib.redirect_stdout(sys.stderr):  # the last line says where the pages are
+        make_tiles(output / "tiles", wished if execute else "offline")
     wrong = problems(output)
     if wrong:
         raise SiteError("\n".join(wrong) + f"\n{len(wrong)} problems on the finished pages")

@@ -271,3 +271,109 @@ def test_the_navigation_can_be_reached_at_400_percent(
     link.click()
     expect(page.locator("h1").filter(visible=True)).to_contain_text("Segment planes")
     context.close()
+
+
+# --- the viewer without a kernel --------------------------------------------------------------
+
+PICTURE = """(root) => {
+  const small = new OffscreenCanvas(60, 40).getContext("2d");
+  small.drawImage(root.querySelector("canvas"), 0, 0, 60, 40);
+  return small.getImageData(0, 0, 60, 40).data.join();
+}"""
+
+
+class SiteViewer:
+    """A viewer of the page try.html."""
+
+    def __init__(self, page: Page, name: str) -> None:
+        self.page, self.root = page, page.locator(f".site-viewer[data-image='tiles/{name}']")
+        self.canvas = self.root.locator("canvas")
+
+    def picture(self) -> str:
+        """What is seen, once every tile of it has come."""
+        frames = "new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))"
+        self.page.evaluate(f"() => {frames}")
+        expect(self.root).to_have_attribute("data-state", "ready", timeout=ms(20))
+        return self.root.evaluate(PICTURE)
+
+    def data(self, name: str) -> float:
+        return float(self.root.get_attribute(f"data-{name}") or "nan")
+
+    def changed_by(self, action: Any) -> None:
+        before = self.picture()
+        action()
+        assert self.picture() != before
+
+
+def test_the_pyramid_is_zoomed_and_moved(
+    page: Page, errors: list[str], address: str, screenshots: Path
+) -> None:
+    page.goto(address + "try.html")
+    view = SiteViewer(page, "organoid")
+    whole, level, received = view.picture(), view.data("level"), view.data("received")
+    expect(view.root).to_contain_text("synthetic stand-in")
+    expect(view.root.get_by_role("application", name="IDR 9822152")).to_be_visible()
+    view.canvas.focus()
+    view.changed_by(lambda: [page.keyboard.press("+") for _ in range(3)])
+    assert view.data("level") < level and view.data("received") > received
+    x, y = view.data("x"), view.data("y")
+    view.changed_by(lambda: page.keyboard.press("ArrowRight"))
+    view.changed_by(lambda: page.keyboard.press("ArrowUp"))
+    assert view.data("x") > x and view.data("y") < y
+    box = view.canvas.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 200, box["y"] + 200)
+    view.changed_by(lambda: page.mouse.wheel(0, 200))
+    x = view.data("x")
+    page.mouse.down()
+    page.mouse.move(box["x"] + 120, box["y"] + 200, steps=3)
+    page.mouse.up()
+    view.picture()
+    assert view.data("x") > x
+    page.screenshot(path=screenshots / "site_viewer.png")
+    page.keyboard.press("0")
+    assert view.picture() == whole
+    view.changed_by(lambda: view.root.get_by_role("button", name="Zoom in").press("Enter"))
+    view.root.get_by_role("button", name="Show all").click()
+    assert view.picture() == whole
+    assert errors == []
+
+
+def test_the_wheel_scrolls_the_page_until_the_picture_is_clicked(page: Page, address: str) -> None:
+    page.goto(address + "try.html")
+    view = SiteViewer(page, "organoid")
+    whole = view.picture()
+    view.canvas.hover()
+    page.mouse.wheel(0, 300)
+    page.wait_for_function("() => scrollY > 0")
+    assert view.picture() == whole
+
+
+def test_the_stack_has_depth_and_channels(page: Page, errors: list[str], address: str) -> None:
+    page.goto(address + "try.html")
+    view = SiteViewer(page, "blastocyst")
+    both, slider = view.picture(), view.root.get_by_role("slider", name="Depth (z)")
+    view.changed_by(lambda: slider.press("ArrowRight"))
+    expect(slider).to_have_attribute("aria-valuetext", "plane 136")
+    slider.press("ArrowLeft")
+    assert view.picture() == both
+    for name in ("LaminB1", "DAPI"):
+        box = view.root.get_by_role("checkbox", name=name)
+        view.changed_by(lambda box=box: box.press("Space"))
+    assert set(view.picture().split(",")) == {"0", "255"}, "black, and nothing seen through"
+    assert errors == []
+
+
+def test_the_viewer_says_what_it_lacks(page: Page, site: Path, address: str) -> None:
+    page.goto((site / "try.html").as_uri())
+    expect(page.locator(".site-viewer").first).to_contain_text("needs a web server")
+    page.route("**/image.json", lambda route: route.fulfill(status=503))
+    page.goto(address + "try.html")
+    expect(page.locator(".site-viewer").first).to_contain_text("the server answered 503")
+
+
+def test_the_viewer_and_the_first_page_stay_small(site: Path) -> None:
+    tiles = [path.stat().st_size for path in (site / "tiles").rglob("*") if path.is_file()]
+    assert 100 < len(tiles) and sum(tiles) < 3_000_000
+    program = (site / "_static" / "site_viewer.js").read_text(encoding="utf-8")
+    assert len(program.splitlines()) < 200
