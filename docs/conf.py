@@ -14,7 +14,8 @@ copyright = "2026, " + author
 version = release = PROJECT["version"]
 language = "en"
 
-extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.githubpages"]
+extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
+extensions += ["sphinx.ext.githubpages"]
 
 # Markdown and notebooks. What is stored in a notebook is shown; Sphinx runs nothing itself.
 myst_enable_extensions = ["attrs_block", "html_image"]
@@ -27,6 +28,7 @@ nb_code_prompt_hide = "Hide the {type}"
 
 # Every name of this package that a text refers to must exist; other packages' are not looked up.
 nitpick_ignore_regex = [("py:.*", r"(?!data_helpers).*")]
+autosummary_generate = False  # the index of the reference lists names; other pages describe them
 numpydoc_show_class_members = False  # the API pages list the members of a class themselves
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings name the types, in words a reader can use

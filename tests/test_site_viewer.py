@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import data_helpers
 from data_helpers import OmeZarrError
 from tools import build_site, site_tiles
 
@@ -76,3 +77,12 @@ def test_the_first_page_shows_a_small_picture_of_every_notebook(tmp_path):
     made = sorted((tmp_path / "small").iterdir())
     assert [path.stem for path in made] == shown
     assert sum(path.stat().st_size for path in made) < 200_000
+
+
+def test_the_reference_lists_every_name_once_with_a_line_of_its_own():
+    text = (build_site.DOCS / "api" / "index.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^(?:   |:obj:`)(\w+)(?:$|` .+\.$)", text, re.MULTILINE)
+    assert sorted(listed) == sorted(data_helpers.__all__)
+    assert listed[0] == "open_multiscale" and listed[-1] == "OmeZarrWarning"
+    without = [name for name in listed if not (getattr(data_helpers, name).__doc__ or "").strip()]
+    assert without == []
