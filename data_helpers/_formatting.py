@@ -106,3 +106,12 @@ def as_written(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     text = " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())
     return plain_text(text) if len(text) <= 80 else f"{plain_text(text[:77])}..."
+
+
+def synthetic_title(name: str) -> str:
+    """Spell the title of a synthetic image in one way: what it shows, then that it is synthetic."""
+    for begin in ("synthetic stand-in", "synthetic"):
+        what = name.removeprefix(begin).removeprefix(" for").strip()
+        if name.startswith(begin + " ") and what:
+            return f"{what} ({begin})"
+    return name if "synthetic" in name else f"{name} (synthetic stand-in)"

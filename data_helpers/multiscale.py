@@ -8,7 +8,7 @@ from typing import Any
 
 import dask.array as da
 
-from ._formatting import as_html, format_bytes, format_shape, in_short
+from ._formatting import as_html, format_bytes, format_shape, in_short, synthetic_title
 from ._metadata.hints import MOST_CHANNELS
 from ._metadata.paths import checked_path
 from ._warning import warn
@@ -91,8 +91,7 @@ class Multiscale:
         if self.parent:
             return f"labels of {self.parent.title}"
         short = f"IDR {self.image_id}" if self.image_id else self.name
-        hint = " (synthetic stand-in)" if self.synthetic and "synthetic" not in short else ""
-        return short + hint
+        return synthetic_title(short) if self.synthetic else short
 
     @cached_property
     def stored(self) -> list[StoredArray]:

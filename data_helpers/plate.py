@@ -15,7 +15,7 @@ from typing import Any
 import dask.array as da
 
 from ._caching import Cache
-from ._formatting import as_html
+from ._formatting import as_html, synthetic_title
 from ._plate.metadata import (
     Acquisition,
     FieldChoice,
@@ -114,8 +114,8 @@ class Plate:
 
     @property
     def title(self) -> str:
-        """Short title for figures."""
-        return self.name
+        """Short title for figures; says "synthetic" where the pixels are."""
+        return synthetic_title(self.name) if self.synthetic else self.name
 
     @property
     def rows(self) -> list[str]:

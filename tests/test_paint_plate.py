@@ -169,7 +169,12 @@ def test_the_metadata_are_valid():
 
 def test_the_plate_opens_at_full_size(offline):
     found = open_plate(ADDRESS)
-    assert found.synthetic and "synthetic plate" in found.title and found.version == "0.4"
+    assert (
+        found.synthetic
+        and "plate of 96 wells" in found.title
+        and "synthetic" in found.title
+        and found.version == "0.4"
+    )
     assert "".join(found.rows) == "ABCDEFGH" and len(found.columns) == 12 and found.fields == 2
     assert len(found.wells) == 94 and not {"B/9", "G/4"} & set(found.wells)
     image = found.image("C", 7, field=1)

@@ -87,8 +87,8 @@ class Shown:
         lengths = dict(
             zip(map(_key, self.image.axes), self.image.stored[self.level].shape, strict=True)
         )
-        name = self.image.title.replace(" (synthetic stand-in)", "")
-        facts = {"image": name.replace("synthetic stand-in for ", "")}  # caption says it already
+        name = self.image.title.replace(" (synthetic stand-in)", "")  # caption says it already
+        facts = {"image": name.replace(" (synthetic)", "")}
         facts |= {name: at for name, at in self.places().items() if lengths.get(name) != 1}
         whole = size_yx(self.image, self.level)
         part = "" if self.pixels == whole else f" of {format_shape(whole)}"
