@@ -36,7 +36,7 @@ class ImageNotFoundError(OmeZarrError):
     """No image with this id at the source in use, or no such well or field on a plate."""
 
 
-class LevelNotFoundError(OmeZarrError):
+class LevelNotFoundError(OmeZarrError, IndexError):
     """The image has no such resolution level."""
 
 

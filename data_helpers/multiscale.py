@@ -9,6 +9,7 @@ from typing import Any
 import dask.array as da
 
 from ._formatting import as_html, format_bytes, format_shape, in_short, synthetic_title
+from ._levels import Levels
 from ._metadata.hints import MOST_CHANNELS
 from ._metadata.paths import checked_path
 from ._warning import warn
@@ -94,21 +95,22 @@ class Multiscale:
         return synthetic_title(short) if self.synthetic else short
 
     @cached_property
-    def stored(self) -> list[StoredArray]:
+    def stored(self) -> Levels[StoredArray]:
         """The levels as stored, finest first; **indexing one of them reads pixels**."""
         arrays = self._open(self.paths)
         roles = self.metadata.roles_of(arrays[0].ndim)
         if problem := growth(self.paths, [array.shape for array in arrays], roles):
             raise malformed(self.url, problem)
-        return arrays
+        return Levels(arrays, self.title)
 
     @cached_property
-    def levels(self) -> list[da.Array]:
+    def levels(self) -> Levels[da.Array]:
         """The levels as lazy Dask arrays, finest first, one block per chunk.
 
         A level of too many chunks is an error, as for `level`, which gives the others.
         """
-        return [self._lazy(*level) for level in zip(self.paths, self.stored, strict=True)]
+        lazy = [self._lazy(*level) for level in zip(self.paths, self.stored, strict=True)]
+        return Levels(lazy, self.title)
 
     def level(self, resolution: str | int = 0) -> da.Array:
         """One level as a lazy Dask array.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Cost:
     """What a block of code cost.
 
@@ -79,6 +79,9 @@ class Cost:
             )
             parts.append(f"{percent} % of the chunks fetched twice")
         return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        return f"Cost({self})"
 
     def plot(self, ax: Axes | None = None) -> None:
         """Draw the requests over time, and print a sentence that describes the figure.
