@@ -246,6 +246,12 @@ def find_mirror() -> None:
         print("Images come from mirror/ in this folder.", flush=True)
 
 
+def add_settings() -> None:
+    """Let JupyterLab find its settings of this tutorial, after any that the user names."""
+    places = [os.environ.get("JUPYTER_CONFIG_PATH", ""), str(ROOT / "tools" / "lab")]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, places))
+
+
 def check(options: list) -> int:
     """Check this computer, with the learner's environment if there is one; makes nothing."""
     lock = ROOT / "requirements" / "lab.txt"
@@ -386,6 +392,7 @@ def main(arguments: list) -> int:
             "HOME (and TMPDIR) to a folder of yours, and run the same command again."
         )
     find_mirror()
+    add_settings()
     print("Starting JupyterLab ...", flush=True)
     return serve(lab_command(python, options.no_browser, options.port), child_environment(), ROOT)
 

@@ -30,6 +30,7 @@ def run(tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
     (tmp_path / "requirements").mkdir()
     copy_tools(tmp_path)
     for group in module.ENVIRONMENTS:
@@ -693,6 +694,16 @@ def test_jupyterlab_opens_notebook_01_on_loopback_with_a_token(run):
     assert "--ServerApp.ip=127.0.0.1" in command
     assert "--LabApp.default_url=/lab/tree/notebooks/01_what_is_ome_zarr.ipynb" in command
     assert not [part for part in command if "token" in part or "port" in part or "browser" in part]
+
+
+def test_jupyterlab_finds_our_settings_after_those_of_the_user(run, monkeypatch, tmp_path):
+    run.add_settings()
+    assert os.environ["JUPYTER_CONFIG_PATH"] == str(tmp_path / "tools" / "lab")
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "mine")
+    run.add_settings()
+    ours = str(tmp_path / "tools" / "lab")
+    assert os.environ["JUPYTER_CONFIG_PATH"] == os.pathsep.join(["mine", ours])
+    assert list((ROOT / "tools" / "lab").iterdir()) != []
 
 
 def test_no_browser_and_port_reach_jupyterlab(run):

@@ -54,6 +54,13 @@ IS_OPEN = """(path) => {
     return panel?.context?.path === path && panel.context.isReady && panel.sessionContext.isReady
         && panel.content.widgets.length === panel.model.cells.length
 }"""
+CHANGED = """async () => {
+    const panel = window.jupyterapp.shell.currentWidget
+    const kernel = panel.sessionContext.session.kernel
+    await Promise.all([kernel.info, kernel.spec])
+    await new Promise((done) => setTimeout(done, 100))
+    return panel.context.model.dirty
+}"""
 CLOSE = """() => {
     const panel = window.jupyterapp.shell.currentWidget
     panel.sessionContext.shutdown().finally(() => panel.dispose())
@@ -113,6 +120,7 @@ class Lab:
         own |= {"JUPYTER_RUNTIME_DIR": str(self.folder / "runtime")}
         own |= {"JUPYTERLAB_SETTINGS_DIR": str(self.folder / "settings")}
         own |= {"JUPYTERLAB_WORKSPACES_DIR": str(self.folder / "workspaces")}
+        own |= {"JUPYTER_CONFIG_PATH": str(ROOT / "tools" / "lab")}  # as run.py does
         own |= {"IPYTHONDIR": str(self.folder / "ipython"), "OME_ZARR_SOURCE": "offline"}
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
@@ -156,6 +164,7 @@ class Notebook:
         page.evaluate(OPEN, f"notebooks/{name}")
         self.wait_for(IS_OPEN, f"notebooks/{name}", 90)
         self.wait(90)
+        self.changed: bool = page.evaluate(CHANGED)  # by nothing but opening it
 
     def ms(self, seconds: float) -> float:
         return 1000 * seconds * self.patience
@@ -245,4 +254,5 @@ def text_of(outputs: list[dict[str, Any]]) -> str:
     parts = [
         output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs
     ]
-    return "".join(part if isinstance(part, str) else "".join(part) for part in parts)
+    texts = (part if isinstance(part, str) else "".join(part) for part in parts)
+    return "".join(text if text.endswith("\n") else f"{text}\n" for text in texts if text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,22 @@ def test_run_all(name: str, lab: Opened, screenshots: Path) -> None:
         assert not [o for o in cell["outputs"] if o.get("name") == "stderr"], cell["source"]
     assert [cell["count"] for cell in code] == list(range(1, len(code) + 1))
     assert lab.errors == []
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_opening_changes_nothing(name: str, lab: Opened) -> None:
+    """JupyterLab shows no dot beside the name (not saved) before anything has run."""
+    assert not lab.run(name).changed
+
+
+def test_opening_changes_nothing_with_stored_outputs(lab: Opened) -> None:
+    name = "04_overlay_labels.ipynb"
+    stored = lab.lab.folder / "home" / "notebooks" / f"stored_{name}"
+    shutil.copyfile(ROOT / "notebooks" / "solutions" / name, stored)
+    notebook = lab.open(stored.name)
+    assert any(cell.get("outputs") for cell in notebook.cells())
+    assert not notebook.changed
+    lab.close()
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
