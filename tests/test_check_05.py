@@ -7,12 +7,12 @@ import dask.array as da
 import numpy as np
 import pytest
 from dask import delayed
+from support.checks import NOT_ANSWERED
 from support.images import noise, write_v2
 from test_checks import NONSENSE, assert_hint, said
 
 from data_helpers import open_multiscale
 from data_helpers.checks import check_05
-from data_helpers.checks.feedback import NOT_ANSWERED
 from data_helpers.offline import process
 
 TIMES = range(6, 22)

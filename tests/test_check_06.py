@@ -6,12 +6,11 @@ import pandas as pd
 from dask import delayed
 from skimage.filters import gaussian, threshold_otsu
 from skimage.measure import label
-from support.checks import said
+from support.checks import NOT_ANSWERED, said
 from support.images import write_v2
 
 from data_helpers import BlockRun, open_multiscale
 from data_helpers.checks import check_06
-from data_helpers.checks.feedback import NOT_ANSWERED
 
 TIMES, DEPTHS = range(2), range(3)
 VOXEL = (0.5, 0.72, 0.72)

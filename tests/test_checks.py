@@ -8,12 +8,11 @@ import pytest
 from skimage.filters import gaussian, threshold_otsu
 from skimage.measure import label, regionprops_table
 from skimage.segmentation import clear_border
-from support.checks import said
+from support.checks import NOT_ANSWERED, said
 from support.images import halve, write_v2
 
 from data_helpers import open_multiscale, overlay_labels
 from data_helpers.checks import answered, check_03, check_04
-from data_helpers.checks.feedback import NOT_ANSWERED
 
 TIMES, DEPTHS = range(7, 17), range(9, 19)
 VOXEL = (0.5, 0.36, 0.36)

@@ -16,13 +16,17 @@ from skimage.measure import label
 
 from ..stored_array import StoredArray
 from .feedback import a_kind, array_of, call, check, expect, is_lazy, same
+from .steps import Steps
+
+STEPS = Steps("Notebook 03")
+progress = STEPS.progress
 
 CHANNEL = 1
 EACH_SIDE = 5
 T, Z = 0, 2
 
 
-@check
+@check(STEPS, 1)
 def planes(times: Any, depths: Any, stored: StoredArray) -> str:
     """Check the time points and depths that were chosen: five on each side of the middle."""
     chosen = {"times": _numbers(times, "times"), "depths": _numbers(depths, "depths")}
@@ -49,7 +53,7 @@ def planes(times: Any, depths: Any, stored: StoredArray) -> str:
     )
 
 
-@check
+@check(STEPS, 2)
 def plane(plane: Any, stored: StoredArray, times: Sequence[int], depths: Sequence[int]) -> str:
     """Check that one plane was read: first time point, second channel, first depth."""
     t, z = times[0], depths[0]
@@ -79,7 +83,7 @@ def plane(plane: Any, stored: StoredArray, times: Sequence[int], depths: Sequenc
     return "one plane is one chunk, so you have read one object from the store."
 
 
-@check
+@check(STEPS, 3)
 def segment(segment: Any, plane: np.ndarray) -> str:
     """Check the function that turns the pixels of one plane into labels."""
     found = _labels_of(call(segment, "segment", plane), "segment", plane.shape)
@@ -109,7 +113,7 @@ def segment(segment: Any, plane: np.ndarray) -> str:
     return f"{_count(found)} pieces of membrane, numbered from 1; 0 is background."
 
 
-@check
+@check(STEPS, 4)
 def analyze(analyze: Any, stored: StoredArray, times: Sequence[int], depths: Sequence[int]) -> str:
     """Check the function that reads one plane and labels it."""
     (t, other_t), (z, other_z) = (times[0], times[-1]), (depths[0], depths[-1])
@@ -138,7 +142,7 @@ def analyze(analyze: Any, stored: StoredArray, times: Sequence[int], depths: Seq
     return "each call reads its own plane, so many can run at the same time."
 
 
-@check
+@check(STEPS, 5)
 def tasks(tasks: Any, stored: StoredArray, times: Sequence[int], depths: Sequence[int]) -> str:
     """Check the list of delayed tasks, one for each plane, times outermost."""
     expect(
@@ -178,7 +182,7 @@ def tasks(tasks: Any, stored: StoredArray, times: Sequence[int], depths: Sequenc
     return f"{len(tasks)} tasks, and none of them has read a pixel yet."
 
 
-@check
+@check(STEPS, 6)
 def results(results: Any, stored: StoredArray, times: Sequence[int], depths: Sequence[int]) -> str:
     """Check what one `dask.compute` returned: one array of labels for each plane."""
     expect(
@@ -206,7 +210,7 @@ def results(results: Any, stored: StoredArray, times: Sequence[int], depths: Seq
     return f"{len(results)} label images, computed by one call."
 
 
-@check
+@check(STEPS, 6)
 def labels(labels: Any, results: Sequence[np.ndarray]) -> str:
     """Check the labels of all planes as one array of shape (times, depths, y, x)."""
     stacked = array_of(labels, "labels")
@@ -229,7 +233,7 @@ def labels(labels: Any, results: Sequence[np.ndarray]) -> str:
     return "labels[i, j] belongs to times[i] and depths[j]."
 
 
-@check
+@check(STEPS, 7)
 def objects(objects: Any, labels: np.ndarray) -> str:
     """Check the number of objects in each plane, shape (times, depths)."""
     counted = array_of(objects, "objects")
@@ -256,10 +260,10 @@ def objects(objects: Any, labels: np.ndarray) -> str:
         "time and depth are swapped: objects[i, j] should belong to times[i] and depths[j].",
     )
     expect(same(counted, truth), "the numbers differ: take the largest label of each plane.")
-    return f"{int(truth.sum())} pieces of membrane in {truth.size} planes."
+    return f"{int(truth.sum()):,} pieces of membrane in {truth.size} planes."
 
 
-@check
+@check(STEPS, 8)
 def crop(crop: Any, stored: StoredArray, times: Sequence[int], depths: Sequence[int]) -> str:
     """Check the planes as a lazy array of shape (times, depths, y, x)."""
     expect(
@@ -300,7 +304,7 @@ def crop(crop: Any, stored: StoredArray, times: Sequence[int], depths: Sequence[
     return f"{shape[0] * shape[1]} planes as a Dask array of {crop.npartitions} chunks."
 
 
-@check
+@check(STEPS, 8)
 def mapped(per_time: Any, mapped: Any, labels2: Any, labels: np.ndarray) -> str:
     """Check labels that `map_blocks` made: chunks of one time point, the dtype, the labels."""
     expect(
@@ -349,7 +353,7 @@ def mapped(per_time: Any, mapped: Any, labels2: Any, labels: np.ndarray) -> str:
     return f"the same labels from {per_time.npartitions} blocks, without stacking or reshaping."
 
 
-@check
+@check(STEPS, 9)
 def together(together: Any, stored: StoredArray, labels: np.ndarray) -> str:
     """Check the function that reads all planes by one slice and labels them by tasks."""
     noted = _Noted(stored)

@@ -14,12 +14,16 @@ from skimage.segmentation import find_boundaries
 
 from ..multiscale import Multiscale
 from .feedback import a_kind, array_of, check, expect, same
+from .steps import Steps
+
+STEPS = Steps("Notebook 04")
+progress = STEPS.progress
 
 LAMIN, DAPI = 0, 1
 COLUMNS = ("label", "area", "intensity_mean-0", "intensity_mean-1")
 
 
-@check
+@check(STEPS, 1)
 def pixels(pixels: Any, image: Multiscale) -> str:
     """Check that all pixels of the finest level were loaded."""
     loaded = array_of(pixels, "pixels")
@@ -42,7 +46,7 @@ def pixels(pixels: Any, image: Multiscale) -> str:
     return f"{loaded.nbytes / 1e6:.3g} MB of pixels are in memory, with axes t, c, z, y, x."
 
 
-@check
+@check(STEPS, 2)
 def labels(labels: Any, image: Multiscale) -> str:
     """Check that the label image was loaded and computed."""
     found = array_of(labels, "labels")
@@ -65,7 +69,7 @@ def labels(labels: Any, image: Multiscale) -> str:
     return f"{_count(found)} labels, and a channel axis of length {found.shape[1]}."
 
 
-@check
+@check(STEPS, 3)
 def channels(lamin: Any, dapi: Any, masks: Any, pixels: np.ndarray, labels: np.ndarray) -> str:
     """Check the two channels and the labels as three stacks of the same shape (z, y, x)."""
     shape = pixels.shape[2:]
@@ -102,7 +106,7 @@ def channels(lamin: Any, dapi: Any, masks: Any, pixels: np.ndarray, labels: np.n
     return f"three stacks of shape {shape}, which match pixel by pixel."
 
 
-@check
+@check(STEPS, 4)
 def overlay(outlined: Any, filled: Any, dapi: np.ndarray, masks: np.ndarray, z: int) -> str:
     """Check one plane with its labels as outlines, and as colour."""
     height, width = masks.shape[1:]
@@ -145,7 +149,7 @@ def overlay(outlined: Any, filled: Any, dapi: np.ndarray, masks: np.ndarray, z: 
     return "the outlines follow the labels of the same plane."
 
 
-@check
+@check(STEPS, 5)
 def voxel_size(voxel_size: Any, image: Multiscale) -> str:
     """Check the size of a voxel along z, y and x, from the metadata."""
     expect(
@@ -176,7 +180,7 @@ def voxel_size(voxel_size: Any, image: Multiscale) -> str:
     return f"a voxel is {np.prod(size):.4f} µm³, taller than wide."
 
 
-@check
+@check(STEPS, 6)
 def measured(
     measured: Any, masks: np.ndarray, lamin: np.ndarray, dapi: np.ndarray, voxel_size: Any
 ) -> str:
@@ -231,7 +235,7 @@ def measured(
     return f"{len(numbers)} nuclei, with a volume in µm³ and the mean of each channel."
 
 
-@check
+@check(STEPS, 7)
 def touches(touches: Any, measured: Any, masks: np.ndarray) -> str:
     """Check which nuclei touch the border of the stack."""
     if isinstance(touches, pd.Series):

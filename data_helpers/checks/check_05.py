@@ -15,6 +15,10 @@ import numpy as np
 from ..meter import Cost, request_meter
 from ..stored_array import StoredArray
 from .feedback import a_kind, array_of, call, check, expect
+from .steps import Steps
+
+STEPS = Steps("Notebook 05")
+progress = STEPS.progress
 
 TIMES_AS_FAST = 10
 MOST_CHUNKS, MOST_BYTES, LEAST_BYTES = 4, 100_000, 10_000
@@ -22,7 +26,7 @@ TRIES = 4
 """How often an answer may try to be fast: another program may hold it up once."""
 
 
-@check
+@check(STEPS, 1)
 def needed(
     needed: Any, stored: StoredArray, times: Sequence[int], regions: Sequence[tuple[slice, slice]]
 ) -> str:
@@ -54,7 +58,7 @@ def needed(
     return f"one chunk for each of the {truth} times, whatever the number of regions."
 
 
-@check
+@check(STEPS, 2)
 def faster(
     faster: Any,
     slow_curves: Callable[..., Any],
@@ -105,7 +109,7 @@ def faster(
     )
 
 
-@check
+@check(STEPS, 3)
 def best(best: Any, pixels: np.ndarray, part: Sequence[int | slice]) -> str:
     """Check a chunk shape that answers one question with few chunks, and not too many bytes."""
     expect(

@@ -14,15 +14,19 @@ import pandas as pd
 from skimage.filters import gaussian, threshold_otsu
 
 from .feedback import NotYet, a_kind, array_of, call, check, expect, is_lazy, refuse_blanks, same
+from .steps import Steps
 
 if TYPE_CHECKING:
     from ..scale_out import BlockRun
+
+STEPS = Steps("Notebook 06")
+progress = STEPS.progress
 
 CHANNEL = 1
 MARGIN = 8.0  # micrometres
 
 
-@check
+@check(STEPS, 1)
 def planes(futures: Any, results: Any, analyze: Any, where: Sequence[Any]) -> str:
     """Check the calls sent to the cluster, one for each plane, and their gathered results."""
     times, depths = where
@@ -73,7 +77,7 @@ def _is_future(one: Any) -> bool:
     return type(one).__name__ == "Future"
 
 
-@check
+@check(STEPS, 2)
 def threshold(threshold: Any, coarse: np.ndarray) -> str:
     """Check the one threshold for the whole stack."""
     expect(
@@ -94,7 +98,7 @@ def threshold(threshold: Any, coarse: np.ndarray) -> str:
     return f"{float(threshold):.0f}, from {coarse.size:,} voxels that show the whole stack."
 
 
-@check
+@check(STEPS, 2)
 def overlap(overlap: Any, voxel: Sequence[float]) -> str:
     """Check the overlap, 8 µm as whole voxels along z, y and x."""
     expect(
@@ -121,7 +125,7 @@ def overlap(overlap: Any, voxel: Sequence[float]) -> str:
     return f"8 µm are {overlap[0]} voxels along z, {overlap[1]} along y and {overlap[2]} along x."
 
 
-@check
+@check(STEPS, 2)
 def found(
     found: Any, blocks: Any, nuclei: Any, overlap: Sequence[int], parameters: dict[str, Any]
 ) -> str:
@@ -186,7 +190,7 @@ def _computed(found: da.Array) -> np.ndarray:
         ) from None
 
 
-@check
+@check(STEPS, 4)
 def objects(objects: Any, run: BlockRun) -> str:
     """Check the finished table of objects."""
     expect(
@@ -212,7 +216,7 @@ def objects(objects: Any, run: BlockRun) -> str:
     return f"{len(objects)} objects, {several} of them in more than one block, each counted once."
 
 
-@check
+@check(STEPS, 6)
 def traffic(traffic: Any, level: Any, share: float) -> str:
     """Check the function for requests and gigabytes of a whole level."""
     found = call(traffic, "traffic", level, share)

@@ -1,4 +1,4 @@
-"""The frame of every check: it prints one line of advice, and it never raises."""
+"""The frame of every check: it shows one sentence of advice, and it never raises."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from dask.base import is_dask_collection
 
-NOT_ANSWERED = (
-    "Not answered yet: replace each ... in the cell above with your own code, run it, "
-    "then run this check again."
+from .showing import BLANK, RIGHT, WRONG, show_outcome
+from .steps import Steps
+
+FILL_IN = (
+    "replace each ... in the cell above with your own code, run it, then run this check again."
 )
 
 
@@ -23,37 +25,52 @@ class NotAnswered(Exception):
     """A blank (``...``) that has not been filled in."""
 
 
-def check(find_hint: Callable[..., str]) -> Callable[..., None]:
+def check(steps: Steps, step: int) -> Callable[[Callable[..., str]], Callable[..., None]]:
     """Make a check of a function that raises `NotYet` with a hint, or returns why it is right.
 
     Parameters
     ----------
-    find_hint : callable
-        Takes the answers; returns one sentence on why they are right.
+    steps : Steps
+        The steps of the notebook, which keep what the check finds.
+    step : int
+        Number of the step that the check belongs to.
 
     Returns
     -------
     callable
-        Takes the same answers, prints one line and returns None. Never raises an `Exception`.
+        Makes a check of such a function. The check takes the same answers, shows what became of
+        them and returns None. It never raises an `Exception`.
     """
 
-    @functools.wraps(find_hint)
-    def run(*answers: Any, **named: Any) -> None:
-        try:
-            refuse_blanks(*answers, *named.values())
-            line = f"Correct: {find_hint(*answers, **named)}"
-        except NotAnswered:
-            line = NOT_ANSWERED
-        except NotYet as hint:
-            line = f"Not yet: {hint}"
-        except Exception as error:
-            line = (
-                f"Not yet: this answer can't be checked ({type(error).__name__}); compare its "
-                "type and shape with what the step asks for."
-            )
-        print(line)
+    def make(find_hint: Callable[..., str]) -> Callable[..., None]:
+        name = find_hint.__name__
+        steps.add(step, name)
 
-    return run
+        @functools.wraps(find_hint)
+        def run(*answers: Any, **named: Any) -> None:
+            outcome, sentence = _judge(find_hint, *answers, **named)
+            steps.note(step, name, outcome)
+            show_outcome(outcome, sentence, "" if outcome == BLANK else f"{steps.headline()}.")
+
+        return run
+
+    return make
+
+
+def _judge(find_hint: Callable[..., str], *answers: Any, **named: Any) -> tuple[str, str]:
+    """What became of the answers, and the sentence that says so."""
+    try:
+        refuse_blanks(*answers, *named.values())
+        return RIGHT, find_hint(*answers, **named)
+    except NotAnswered:
+        return BLANK, FILL_IN
+    except NotYet as hint:
+        return WRONG, str(hint)
+    except Exception as error:
+        return WRONG, (
+            f"this answer can't be checked ({type(error).__name__}); compare its type and shape "
+            "with what the step asks for."
+        )
 
 
 def answered(*values: Any) -> bool:
@@ -70,7 +87,7 @@ def answered(*values: Any) -> bool:
         False while one of them is still ``...``.
     """
     if any(value is ... for value in values):
-        print("Not answered yet: this cell waits until the blanks (...) above are filled in.")
+        show_outcome(BLANK, "this cell waits until the blanks (...) above are filled in.")
         return False
     return True
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import nbformat
 import pytest
 
@@ -9,6 +11,7 @@ from .conftest import Opened
 from .lab import ROOT, text_of
 
 pytestmark = pytest.mark.timeout(400)
+LINE = re.compile(r"Correct: |(\d+ of|All) \d+ steps (is|are) right\.$")
 # For each cell to fill in: what to change in the solution, into what, and a part of the hint.
 STEPS = {
     "03_segment_in_parallel.ipynb": [
@@ -78,8 +81,8 @@ def test_wrong_then_hint_then_right(name: str, lab: Opened) -> None:
         notebook.retype(index, solution)
         assert not errors_in(notebook.run_cell(index))
         said = text_of(notebook.run_cell(check)["outputs"])
-        assert all(line.startswith("Correct: ") for line in said.splitlines()), said
-        assert notebook.cell(check).get_by_text("Correct: ").first.is_visible()
+        assert all(LINE.match(line) for line in said.splitlines()), said
+        assert notebook.cell(check).get_by_text("✓ Correct").first.is_visible()
         done = check
     assert lab.errors == []
     lab.close()
