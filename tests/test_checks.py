@@ -390,7 +390,7 @@ def test_04_pixels_and_labels_hints(stack, arrays):
 
     hint(check_04.pixels, stack.levels[0], "still lazy")
     hint(check_04.pixels, stack.stored[1][...], "coarser level")
-    hint(check_04.pixels, pixels[0], "load the whole level")
+    hint(check_04.pixels, pixels[0], "keep all five axes")
     hint(check_04.pixels, np.zeros_like(pixels), "pixel values are not")
     hint(check_04.pixels, None, "NoneType")
     hint(check_04.labels, stack.stored_labels(0).lazy(), "still lazy")
@@ -398,6 +398,37 @@ def test_04_pixels_and_labels_hints(stack, arrays):
     hint(check_04.labels, labels[0, 0], "compute all")
     hint(check_04.labels, labels.astype(float), "float64")
     hint(check_04.labels, labels + 1, "not the values")
+
+
+def test_04_wrong_pixels_and_labels_are_recognised(stack, arrays):
+    pixels, labels, *_ = arrays
+
+    def hint(check, answer, *words):
+        assert_hint(said(check, answer, stack), *words)
+
+    hint(check_04.pixels, labels, "these look like labels", "uint32", "uint16")
+    hint(check_04.pixels, labels[0, 0], "these look like labels")
+    hint(check_04.pixels, np.concatenate([labels, labels], axis=1), "these look like labels")
+    hint(check_04.pixels, labels.astype(">u4"), "these look like labels")
+    hint(check_04.pixels, pixels[:, :1], "every channel and plane")
+    hint(check_04.pixels, pixels[:, :, :5], "every channel and plane")
+    hint(check_04.pixels, pixels[:, ::-1], "channels are in another order")
+    hint(check_04.pixels, pixels[:, :, ::-1], "pixel values are not")
+    hint(check_04.pixels, pixels / pixels.max(), "pixel values are not")
+    hint(check_04.pixels, pixels[..., :9], "another image")
+    hint(check_04.pixels, pixels[0, 0, 0], "keep all five axes")
+    hint(check_04.pixels, stack.stored[0], "stored array", "nothing has been read")
+    hint(check_04.pixels, stack, "NumPy array", "Multiscale")
+    assert said(check_04.pixels, pixels.astype(">u2"), stack).startswith("Correct: ")
+
+    hint(check_04.labels, pixels[:, 1:], "a channel of the image")
+    hint(check_04.labels, labels > 0, "own number")
+    hint(check_04.labels, (labels > 0).astype("u4"), "own number")
+    hint(check_04.labels, labels.astype("u2"), "uint16 is too small", "keep uint32")
+    hint(check_04.labels, labels[:, :, ::-1], "not the values")
+    hint(check_04.labels, labels[..., ::2], "compute all of it")
+    hint(check_04.labels, stack.stored_labels(0), "stored array")
+    hint(check_04.labels, stack.label(), "Multiscale")
 
 
 def test_04_channels_hints(stack, arrays):
@@ -409,9 +440,12 @@ def test_04_channels_hints(stack, arrays):
     hint(dapi, lamin, masks, "channels are swapped")
     hint(lamin, lamin, masks, "first channel")
     hint(dapi, dapi, masks, "not channel 0")
-    hint(lamin, masks, masks, "not channel 1")
+    hint(lamin, masks, masks, "dapi holds the labels")
     hint(lamin, dapi, dapi, "take it from labels")
-    hint(lamin, dapi, masks > 0, "stored labels")
+    hint(lamin, dapi, lamin, "take it from labels")
+    hint(masks, dapi, masks, "lamin holds the labels")
+    hint(dapi, dapi, masks, "but the second channel, DAPI")
+    hint(lamin, dapi, masks > 0, "keep the numbers")
     hint(lamin, dapi, labels, "5 axes")
     hint(pixels[0, :, 0], dapi, masks, "lamin has shape (2, 20, 24)")
     hint(lamin, dapi, masks[::-1], "stored labels")
@@ -434,6 +468,10 @@ def test_04_overlay_hints(arrays):
     hint(overlay_labels(dapi[other], masks[z]), filled, "not aligned", "dapi[z]")
     hint(overlay_labels(lamin[z], masks[z]), filled, "DAPI channel")
     hint(outlined, overlay_labels(dapi[z], masks[other], style="fill"), "colours of filled")
+    hint(outlined, overlay_labels(lamin[z], masks[z], style="fill"), "filled shows other pixels")
+    hint(outlined, overlay_labels(dapi[other], masks[z], style="fill"), "other pixels")
+    hint(overlay_labels(masks[z], masks[z]), filled, "grey picture is not dapi[z]")
+    hint(overlay_labels(dapi[other], masks[other]), filled, "not aligned")
     hint(dapi[z], filled, "outlined has shape")
     hint(outlined, None, "filled should be")
 
@@ -450,6 +488,12 @@ def test_04_voxel_size_hints(stack):
     hint((0.5, 0.5, 0.5), "not the z, y and x scales")
     hint(0.5, "tuple of three numbers", "float")
     hint("0.5", "tuple of three numbers", "str")
+    hint(stack.axes[2:], "names of axes or units")
+    hint((None, None, None), "names of axes or units")
+    hint(stack.scales, "several levels", "scales[0]")
+    hint(stack.scales[0][:3], "along t, c and z", "[2:]")
+    hint([1000 * size for size in VOXEL], "nanometres")
+    hint(stack.stored[0].shape[2:], "how many voxels")
 
 
 def test_04_measured_hints(arrays):
@@ -470,6 +514,19 @@ def test_04_measured_hints(arrays):
     hint({**measure(masks, lamin, dapi), "label": [0] * 7}, "background")
     hint({"label": [1]}, "no area")
     hint([1, 2, 3], "dictionary", "list")
+
+
+def test_04_other_things_measured_are_recognised(arrays):
+    _, _, lamin, dapi, masks = arrays
+
+    def hint(answer, *words):
+        assert_hint(said(check_04.measured, answer, masks, lamin, dapi, VOXEL), *words)
+
+    hint(measure(masks, lamin, lamin), "same channel was measured twice")
+    hint(measure(masks, dapi, dapi), "same channel was measured twice")
+    hint(measure(masks, lamin, dapi, masks), "three channels were measured")
+    hint(measure((masks > 0).astype("u4"), lamin, dapi), "all nuclei were measured as one")
+    hint(measure(masks, masks, dapi), "stack the two unchanged")
 
 
 def test_04_touches_hints(arrays):

@@ -28,20 +28,44 @@ def pixels(pixels: Any, image: Multiscale) -> str:
     """Check that all pixels of the finest level were loaded."""
     loaded = array_of(pixels, "pixels")
     shapes = [array.shape for array in image.stored]
+    labels_kind = image.stored_labels(0).dtype
+    expect(
+        not _is_kind(loaded, labels_kind) or _is_kind(loaded, image.stored[0].dtype),
+        f"these look like labels: they're {loaded.dtype}, and the pixels of the image are "
+        f"{image.stored[0].dtype}. Labels come in step 2; load_binary_from_s3_with_data loads "
+        "pixels.",
+    )
     expect(
         loaded.shape not in shapes[1:],
         f"this is a coarser level, {loaded.shape}. The published labels belong to the finest one, "
         f"level 0, of shape {shapes[0]}.",
     )
     expect(
-        loaded.shape == shapes[0],
-        f"pixels has shape {loaded.shape}, but level 0 has {shapes[0]}: load the whole level.",
+        loaded.ndim == 5,
+        f"pixels has shape {loaded.shape}, but level 0 has {shapes[0]}: keep all five axes for "
+        "now, t, c, z, y and x.",
     )
-    at = (0, 0, shapes[0][2] // 2)
     expect(
-        same(loaded[at], image.stored[0][at]),
-        "the shape is right, but the pixel values are not. Did you load the labels, or change the "
-        "pixels?",
+        loaded.shape[-2:] == shapes[0][-2:],
+        f"pixels has shape {loaded.shape}, but level 0 has {shapes[0]}: this looks like another "
+        "image, or a part of this one.",
+    )
+    expect(
+        loaded.shape == shapes[0],
+        f"pixels has shape {loaded.shape}, but level 0 has {shapes[0]}: load the whole level, "
+        "every channel and plane.",
+    )
+    one, other = (0, 0, shapes[0][2] // 3), (0, 1, shapes[0][2] // 3)
+    first, second = image.stored[0][one], image.stored[0][other]
+    expect(
+        same(loaded[one], first) or not same(loaded[one], second),
+        "the channels are in another order than in the image: leave the pixels as they were "
+        "loaded.",
+    )
+    expect(
+        same(loaded[one], first) and same(loaded[other], second),
+        "the shape is right, but the pixel values are not those of the image. Load them again, and "
+        "leave them as they are.",
     )
     return f"{loaded.nbytes / 1e6:.3g} MB of pixels are in memory, with axes t, c, z, y, x."
 
@@ -56,15 +80,33 @@ def labels(labels: Any, image: Multiscale) -> str:
         "this is the image, with its two channels. Use load_labels_from_s3 to open the labels.",
     )
     expect(
+        found.ndim == 5,
+        f"labels has shape {found.shape}, but the label image has {stored.shape}: keep all five "
+        "axes for now, and compute all of it.",
+    )
+    expect(
         found.shape == stored.shape,
         f"labels has shape {found.shape}, but the label image has {stored.shape}: compute all "
         "of it.",
     )
     expect(
+        found.dtype != bool and found.max() > 1,
+        "this only says where there's a nucleus. Each nucleus needs its own number: keep the "
+        "labels as they were loaded.",
+    )
+    expect(
         np.issubdtype(found.dtype, np.integer),
         f"labels are whole numbers, but these are {found.dtype}: keep the type they have.",
     )
-    at = (0, 0, stored.shape[2] // 2)
+    at = (0, 0, stored.shape[2] // 3)
+    expect(
+        not any(same(found[at], image.stored[0][0, c, at[2]]) for c in (LAMIN, DAPI)),
+        "these are pixels, a channel of the image: load_labels_from_s3 opens the labels.",
+    )
+    expect(
+        same(found[at], stored[at]) or not same(found[at], stored[at].astype(found.dtype)),
+        f"{found.dtype} is too small for these numbers, so they were changed: keep {stored.dtype}.",
+    )
     expect(same(found[at], stored[at]), "these are not the values of the stored label image.")
     return f"{_count(found)} labels, and a channel axis of length {found.shape[1]}."
 
@@ -89,6 +131,15 @@ def channels(lamin: Any, dapi: Any, masks: Any, pixels: np.ndarray, labels: np.n
         not (same(lamin, pixels[0, DAPI]) and same(dapi, pixels[0, LAMIN])),
         "the channels are swapped: LaminB1 is channel 0 and DAPI is channel 1.",
     )
+    for name, stack in {"lamin": lamin, "dapi": dapi}.items():
+        expect(
+            not same(stack, labels[0, 0]),
+            f"{name} holds the labels: take it from pixels.",
+        )
+    expect(
+        not same(lamin, pixels[0, DAPI]),
+        "lamin is not channel 0 of pixels (LaminB1), but the second channel, DAPI.",
+    )
     expect(same(lamin, pixels[0, LAMIN]), "lamin is not channel 0 of pixels (LaminB1).")
     expect(
         not same(dapi, pixels[0, LAMIN]), "dapi is the first channel, LaminB1: DAPI is channel 1."
@@ -97,6 +148,10 @@ def channels(lamin: Any, dapi: Any, masks: Any, pixels: np.ndarray, labels: np.n
     expect(
         not (same(masks, lamin) or same(masks, dapi)),
         "masks is a channel of the image: take it from labels.",
+    )
+    expect(
+        np.asarray(masks).dtype != bool,
+        "masks only says where there's a nucleus: keep the numbers, as they are in labels.",
     )
     expect(
         same(masks, labels[0, 0]),
@@ -135,9 +190,8 @@ def overlay(outlined: Any, filled: Any, dapi: np.ndarray, masks: np.ndarray, z: 
         not same(outlined, filled) and not off.any(),
         'filled shows outlines: use style="fill" there.',
     )
-    away = ~lines & (masks[z] == 0)
     expect(
-        _follows(outlined[away][:, 0], dapi[z][away]),
+        _follows(outlined[~lines][:, 0], dapi[z][~lines]),
         "labels and plane are not aligned: the grey picture is not dapi[z]. Use the same z, and "
         "the DAPI channel.",
     )
@@ -145,6 +199,11 @@ def overlay(outlined: Any, filled: Any, dapi: np.ndarray, masks: np.ndarray, z: 
     expect(
         colored[masks[z] > 0].mean() > 0.9 and not colored[masks[z] == 0].any(),
         "the colours of filled do not match masks[z]: use the same z for dapi and for masks.",
+    )
+    away = masks[z] == 0
+    expect(
+        _follows(filled[away][:, 0], dapi[z][away]),
+        "filled shows other pixels than outlined: give it dapi[z], too.",
     )
     return "the outlines follow the labels of the same plane."
 
@@ -155,6 +214,14 @@ def voxel_size(voxel_size: Any, image: Multiscale) -> str:
     expect(
         isinstance(voxel_size, Sequence | np.ndarray) and not isinstance(voxel_size, str),
         f"voxel_size should be a tuple of three numbers (z, y, x), not {a_kind(voxel_size)}.",
+    )
+    expect(
+        not any(isinstance(number, str | type(None)) for number in voxel_size),
+        "these are names of axes or units. The sizes are in copy.scales[0].",
+    )
+    expect(
+        not any(isinstance(number, Sequence) for number in voxel_size),
+        "these are the sizes of several levels: take those of level 0, scales[0].",
     )
     size = tuple(float(number) for number in voxel_size)
     truth = image.scales[0][2:]
@@ -175,6 +242,18 @@ def voxel_size(voxel_size: Any, image: Multiscale) -> str:
     expect(
         np.allclose(size, truth) or not np.allclose(size, truth[::-1]),
         "the order is reversed: the axes are z, y, x, and z comes first.",
+    )
+    expect(
+        np.allclose(size, truth) or not np.allclose(size, image.scales[0][:3]),
+        "these are the sizes along t, c and z, the first three: take the last three, with [2:].",
+    )
+    expect(
+        not np.allclose(np.array(size) / 1000, truth),
+        "these are nanometres: leave the sizes in µm, as they are in the metadata.",
+    )
+    expect(
+        not np.array_equal(size, image.stored[0].shape[2:]),
+        "this is how many voxels there are. For the size of one, look in copy.scales[0].",
     )
     expect(np.allclose(size, truth), "these are not the z, y and x scales of level 0.")
     return f"a voxel is {np.prod(size):.4f} µm³, taller than wide."
@@ -200,10 +279,19 @@ def measured(
         f'the table has no {", ".join(missing)}: ask for properties=("label", "area", '
         '"intensity_mean") and give intensity_image both channels.',
     )
+    expect(
+        "intensity_mean-2" not in measured,
+        "three channels were measured, but there are two: np.stack([lamin, dapi], axis=-1).",
+    )
     numbers = np.unique(masks[masks > 0])
     table = {name: np.asarray(measured[name], float) for name in COLUMNS}
     expect(
         0 not in table["label"], "the background, label 0, is in the table: it is not a nucleus."
+    )
+    expect(
+        len(table["label"]) != 1 or len(numbers) == 1,
+        "all nuclei were measured as one: give regionprops_table masks with their numbers, not "
+        "masks > 0.",
     )
     expect(
         same(np.sort(table["label"]), numbers),
@@ -222,6 +310,11 @@ def measured(
         "the volumes do not match the voxel size: spacing takes (z, y, x) in µm.",
     )
     mean_lamin, mean_dapi = lamin[voxels].mean(), dapi[voxels].mean()
+    both = [table["intensity_mean-0"][row], table["intensity_mean-1"][row]]
+    expect(
+        both[0] != both[1] or np.isclose(mean_lamin, mean_dapi),
+        "the same channel was measured twice: stack lamin and dapi.",
+    )
     expect(
         not np.isclose(table["intensity_mean-0"][row], mean_dapi)
         or np.isclose(mean_lamin, mean_dapi),
@@ -270,6 +363,11 @@ def _count(labels: np.ndarray) -> int:
     return int(np.count_nonzero(np.unique(labels)))
 
 
+def _is_kind(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Tell whether values are of a type, such as 32-bit whole numbers, in whatever byte order."""
+    return (array.dtype.kind, array.dtype.itemsize) == (dtype.kind, dtype.itemsize)
+
+
 def _magenta(picture: np.ndarray) -> np.ndarray:
     """Where a picture has the colour of outlines."""
     return np.all(np.isclose(picture, (1.0, 0.0, 1.0)), axis=-1)
@@ -277,5 +375,7 @@ def _magenta(picture: np.ndarray) -> np.ndarray:
 
 def _follows(grey: np.ndarray, pixels: np.ndarray) -> bool:
     """Tell whether greys rise with the pixels they are made from, whatever the window."""
+    if np.ptp(pixels) > 0 and np.ptp(grey) == 0:
+        return False
     order = np.argsort(pixels, kind="stable")
     return bool(np.all(np.diff(np.asarray(grey, float)[order]) >= -1e-9))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from dask.base import is_dask_collection
 
+from ..stored_array import StoredArray
 from .showing import BLANK, RIGHT, WRONG, show_outcome
 from .steps import Steps
 
@@ -110,6 +111,10 @@ def array_of(answer: Any, name: str) -> np.ndarray:
         not is_lazy(answer),
         f"{name} is still lazy: nothing has been computed yet. Call .compute(), or index "
         "the stored array, which reads at once.",
+    )
+    expect(
+        not isinstance(answer, StoredArray),
+        f"{name} is a stored array, and nothing has been read yet. Index it, which reads at once.",
     )
     expect(
         isinstance(answer, np.ndarray),
