@@ -154,7 +154,12 @@ def test_other_pixels_get_their_hint(stored):
         return curves_of(stored[times[0] : times[-1] + 1, 0, 3], regions)
 
     hint(whole_planes, stored, "every region has the same curve", "plane[region]")
-    hint(other_channel, stored, "numbers differ", "channel and depth")
+
+    def other_depth(stored, times, regions):
+        return curves_of(stored[times[0] : times[-1] + 1, 1, 2], regions)
+
+    hint(other_channel, stored, "the other channel, the nuclei")
+    hint(other_depth, stored, "numbers differ", "channel and depth")
 
 
 def test_a_function_that_fails_or_is_none_gets_a_hint(stored):

@@ -200,7 +200,14 @@ def test_03_plane_hints(movie, stored):
     hint(stored[t, 0, 1], "channel is on the wrong axis")
     hint(stored[1, 0, z], "channel is on the wrong axis")
     hint(stored[t : t + 1, 1, z], "two axes", "(1, 24, 26)")
-    hint(stored[t, 1, z + 1], "not the pixels")
+    hint(stored[t, 1, z + 2], "not the pixels")
+    hint(stored[t, 1, z + 1], "plane next to")
+    hint(stored[t - 1, 1, z], "plane next to")
+    hint(stored[0, 1, 0], "first plane of the whole movie")
+    hint(stored[t, 1, z].T, "26 × 24 pixels", "another level or image")
+    hint(stored[t, 1, z][::2, ::2], "12 × 13 pixels", "at level 4")
+    hint(stored[t, 1, z] / 9, "not the pixels")
+    hint(stored[t, :, z], "two axes", "(2, 24, 26)")
     hint([[1, 2], [3, 4]], "NumPy array", "list")
 
 
@@ -226,6 +233,11 @@ def test_03_segment_hints(stored):
     hint(lambda: segment(plane), "stopped with TypeError")
     hint(lambda plane: plane.nothing, "stopped with AttributeError")
     hint(segment(plane), "should be a function")
+    hint(lambda _: segment(plane), "whatever plane it's given")
+    hint(lambda plane: label(smooth > threshold_otsu(plane), connectivity=1), "mixed up")
+    hint(lambda plane: label(plane > threshold_otsu(smooth), connectivity=1), "threshold of smooth")
+    hint(lambda plane: segment(plane) + 1, "the background too")
+    hint(lambda plane: (segment(plane) > 0).astype(int), "same number")
 
 
 def test_03_analyze_hints(movie, stored, analyze):
@@ -243,6 +255,7 @@ def test_03_analyze_hints(movie, stored, analyze):
     hint(lambda t, c, z: dask.delayed(analyze)(t, c, z), "still lazy")
     hint(lambda t, c, z: analyze(t, c, z).max(), "not a value of type int")
     hint(lambda t, c, z: stored[t, c, z] > 500, "gives a mask")
+    hint(lambda t, c, z: stored[t, c, z], "returns the pixels")
 
 
 def test_03_tasks_hints(stored, analyze):
@@ -262,6 +275,9 @@ def test_03_tasks_hints(stored, analyze):
     hint([delayed(t, 1, z) for z in DEPTHS for t in TIMES], "another order")
     hint([delayed(t, 1, z + 1) for t in TIMES for z in DEPTHS], "times[0] and depths[0]")
     hint([(t, 1, z) for t in TIMES for z in DEPTHS], "delayed task")
+    hint([delayed(t, 1, z) for t in range(10) for z in range(10)], "first plane of the whole movie")
+    hint([right[0]] * 100, "first two are the same plane")
+    hint([dask.delayed(stored.__getitem__)((t, 1, z)) for t in TIMES for z in DEPTHS], "the pixels")
     hint([dask.delayed(len)(3) for _ in right], "stopped with TypeError")
 
 
@@ -280,6 +296,9 @@ def test_03_results_hints(stored, analyze, results):
     hint(tuple(analyze(t, 0, z) for t in TIMES for z in DEPTHS), "first channel")
     hint(tuple(analyze(t, 1, z) for z in DEPTHS for t in TIMES), "another order")
     hint(tuple(one > 0 for one in results), "gives a mask")
+    hint(tuple(one.max() for one in results), "each of the results", "NumPy array")
+    hint(results[:99] + results[:1], "the last one isn't")
+    hint((results[0],) * 100, "first two are the same plane")
 
 
 def test_03_labels_hints(results, labels):
@@ -292,6 +311,9 @@ def test_03_labels_hints(results, labels):
     hint(labels[:5], "(5, 10, 24, 26)")
     hint(da.from_array(labels), "still lazy")
     hint(list(results), "NumPy array")
+    hint(labels > 0, "a mask", "keep the numbers")
+    hint(labels * 2, "something else of the same shape")
+    hint(np.zeros_like(labels), "something else of the same shape")
 
 
 def test_03_objects_hints(labels):
@@ -324,6 +346,9 @@ def test_03_crop_hints(movie, stored):
     hint(level[8:18, channel, depths], "other planes")
     hint(level[times, channel, 10:20], "other planes")
     hint(None, "NoneType")
+    hint(level[DEPTHS[0] : DEPTHS[-1] + 1, channel, TIMES[0] : TIMES[-1] + 1], "are swapped")
+    hint(level[times, channel], "every time point or depth")
+    hint(level[:, channel, depths], "every time point or depth")
 
 
 def test_03_mapped_hints(movie, labels):
@@ -349,6 +374,11 @@ def test_03_mapped_hints(movie, labels):
     hint(per_time, other, other.compute(), "differ from those of step 6")
     promised = per_time.map_blocks(segment_block, dtype="float64")
     hint(per_time, promised, promised.compute(), "you promised Dask float64")
+    mask = mapped > 0
+    hint(per_time, mask, mask.compute(), "these are masks")
+    nuclei = movie.levels[0][SLICE[0], 0, SLICE[2]].rechunk((1, -1, -1, -1))
+    wrong = nuclei.map_blocks(segment_block, dtype=labels.dtype)
+    hint(nuclei, wrong, wrong.compute(), "other planes or another channel")
 
 
 # Notebook 04

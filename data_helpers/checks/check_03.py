@@ -24,6 +24,7 @@ progress = STEPS.progress
 CHANNEL = 1
 EACH_SIDE = 5
 T, Z = 0, 2
+NEXT = ((1, 0), (-1, 0), (0, 1), (0, -1))  # steps in time and depth to a neighbour
 
 
 @check(STEPS, 1)
@@ -64,6 +65,13 @@ def plane(plane: Any, stored: StoredArray, times: Sequence[int], depths: Sequenc
         "for t, c and z.",
     )
     expect(
+        pixels.shape == stored.shape[-2:],
+        f"this plane has {pixels.shape[0]} × {pixels.shape[1]} pixels, but at level 4 a plane has "
+        f"{stored.shape[-2]} × {stored.shape[-1]}: is it from another level or image? Index "
+        "stored.",
+    )
+    wanted = stored[t, CHANNEL, z]
+    expect(
         not same(pixels, stored[t, 0, z]),
         "this is the first channel, the nuclei. Counting starts at 0, so the second channel is 1.",
     )
@@ -76,7 +84,17 @@ def plane(plane: Any, stored: StoredArray, times: Sequence[int], depths: Sequenc
         "the channel is on the wrong axis: the order is t, c, z, y, x.",
     )
     expect(
-        same(pixels, stored[t, CHANNEL, z]),
+        same(pixels, wanted) or not same(pixels, stored[0, CHANNEL, 0]),
+        "this is the first plane of the whole movie: begin at the planes that you chose, with "
+        "times[0] and depths[0].",
+    )
+    expect(
+        same(pixels, wanted)
+        or not any(_reads(pixels, stored, t + dt, CHANNEL, z + dz) for dt, dz in NEXT),
+        "this is the plane next to the one that's wanted: index with times[0] and depths[0].",
+    )
+    expect(
+        same(pixels, wanted),
         "these are not the pixels of the first time point, second channel and first depth that "
         "you chose: index with times[0], 1 and depths[0].",
     )
@@ -90,6 +108,11 @@ def segment(segment: Any, plane: np.ndarray) -> str:
     smooth = gaussian(plane, sigma=1, mode="reflect", preserve_range=True)
     mask = smooth > threshold_otsu(smooth)
     expect(
+        (found == 0).any() or mask.all(),
+        "every pixel is labelled, the background too: label(mask) gives it 0, so leave the numbers "
+        "as they are.",
+    )
+    expect(
         not _agree(found > 0, ~mask),
         "the background is labelled instead of the membranes. They are brighter than the "
         "threshold: smooth > threshold_otsu(smooth).",
@@ -99,6 +122,11 @@ def segment(segment: Any, plane: np.ndarray) -> str:
         "the plane was not smoothed before the threshold: find the threshold of smooth, and "
         "compare smooth with it.",
     )
+    mixed = (smooth > threshold_otsu(plane), plane > threshold_otsu(smooth))
+    expect(
+        _agree(found > 0, mask) or not any(_agree(found > 0, other) for other in mixed),
+        "plane and smooth are mixed up: find the threshold of smooth, and compare smooth with it.",
+    )
     expect(
         _agree(found > 0, mask),
         "the labelled pixels are not those above the threshold: smooth with gaussian(plane, "
@@ -106,9 +134,18 @@ def segment(segment: Any, plane: np.ndarray) -> str:
         "threshold_otsu(smooth).",
     )
     expect(
+        _count(found) > 1 or label(mask, connectivity=1).max() < 2,
+        "all pieces have the same number: label(mask, connectivity=1) gives each its own.",
+    )
+    expect(
         _count(found) == label(mask, connectivity=1).max(),
         "pieces are joined across corners, or not numbered one by one: use label(mask, "
         "connectivity=1), where pixels must share an edge to belong together.",
+    )
+    turned = array_of(call(segment, "segment", plane[::-1]), "segment")
+    expect(
+        _agree(turned > 0, mask[::-1]),
+        "segment gives the same labels whatever plane it's given: use its argument in every line.",
     )
     return f"{_count(found)} pieces of membrane, numbered from 1; 0 is background."
 
@@ -120,6 +157,10 @@ def analyze(analyze: Any, stored: StoredArray, times: Sequence[int], depths: Seq
     shape = stored.shape[-2:]
     found = _labels_of(call(analyze, "analyze", t, CHANNEL, z), "analyze", shape)
     truth = _truth(stored, t, CHANNEL, z)
+    expect(
+        not same(found, stored[t, CHANNEL, z]),
+        "analyze returns the pixels: give them to segment, and return what it finds.",
+    )
     expect(
         same(found, truth) or not same(found, _truth(stored, t, 0, z)),
         "analyze labels the first channel although c is 1: use the argument c.",
@@ -201,12 +242,17 @@ def results(results: Any, stored: StoredArray, times: Sequence[int], depths: Seq
     )
     _expect_number(results, times, depths, "results")
     shape = stored.shape[-2:]
-    first, second = (_labels_of(one, "results", shape) for one in results[:2])
+    first, second = (_labels_of(one, "each of the results", shape) for one in results[:2])
     expect(
         not same(first, _truth(stored, times[0], 0, depths[0])),
         "these are labels of the first channel: the second is c = 1.",
     )
     _expect_order(first, second, stored, times, depths)
+    expect(
+        same(results[-1], _truth(stored, times[-1], CHANNEL, depths[-1])),
+        "the first planes are right, but the last one isn't that of times[-1] and depths[-1]: "
+        "compute the tasks of step 5, all of them.",
+    )
     return f"{len(results)} label images, computed by one call."
 
 
@@ -220,11 +266,17 @@ def labels(labels: Any, results: Sequence[np.ndarray]) -> str:
         stacked.shape != (side * side, *results[0].shape),
         f"the planes are in one long row, shape {stacked.shape}: reshape to {shape}.",
     )
+    expect(stacked.dtype != bool, "labels is a mask, true and false: keep the numbers.")
     expect(stacked.shape == shape, f"labels has shape {stacked.shape}, but {shape} is wanted.")
     expect(
         same(stacked[0, 1], results[1]) or not same(stacked[1, 0], results[1]),
         "the labels are not aligned with their planes: time and depth are swapped. The tasks run "
         "through all depths of the first time point first.",
+    )
+    expect(
+        any(same(stacked[0, 0], one) for one in results),
+        "these are not the labels in results, but something else of the same shape: np.stack("
+        "results).",
     )
     expect(
         same(stacked.reshape(-1, *shape[2:]), np.stack(results)),
@@ -286,6 +338,12 @@ def crop(crop: Any, stored: StoredArray, times: Sequence[int], depths: Sequence[
         f"the planes have {crop.shape[2]} × {crop.shape[3]} pixels, but at level 4 they have "
         f"{shape[2]} × {shape[3]}: slice image.levels[4], and only t, c and z.",
     )
+    whole = (stored.shape[T], stored.shape[Z])
+    expect(
+        crop.shape[0] != whole[0] and crop.shape[1] != whole[1],
+        f"crop has shape {crop.shape}, with every time point or depth of the movie: give a range "
+        "for both.",
+    )
     expect(
         crop.shape == shape,
         f"crop has shape {crop.shape}, but {shape} is wanted. A slice leaves out its end, so add "
@@ -295,6 +353,10 @@ def crop(crop: Any, stored: StoredArray, times: Sequence[int], depths: Sequence[
     expect(
         not same(pixels, stored[times[0], 0, depths[0]]),
         "this is the first channel, the nuclei. Counting starts at 0, so the second channel is 1.",
+    )
+    expect(
+        not _reads(pixels, stored, depths[0], CHANNEL, times[0]),
+        "time and depth are swapped: the axes are stored as t, c, z, y, x.",
     )
     last = (crop[-1, -1].compute(), stored[times[-1], CHANNEL, depths[-1]])
     expect(
@@ -344,6 +406,11 @@ def mapped(per_time: Any, mapped: Any, labels2: Any, labels: np.ndarray) -> str:
         same(found, labels) or not same(found[:1], _segment(pixels)),
         "segment was given a whole block, so it smoothed and joined across planes: map "
         "segment_block, which goes through the planes one by one.",
+    )
+    expect(found.dtype != bool, "these are masks, true and false: map segment_block.")
+    expect(
+        same(found, labels) or not same(found[0, 0], _segment(pixels[0, 0])),
+        "these are the labels of other planes or another channel: make per_time of crop.",
     )
     expect(same(found, labels), "the labels differ from those of step 6: map segment_block.")
     expect(
@@ -487,6 +554,20 @@ def _expect_order(
     depths: Sequence[int],
 ) -> None:
     """A hint unless the second plane is the next depth at the same time."""
+    expect(
+        not same(first, stored[times[0], CHANNEL, depths[0]]),
+        "these are the pixels of the planes, not labels: call analyze, not only stored.",
+    )
+    expect(
+        same(first, _truth(stored, times[0], CHANNEL, depths[0]))
+        or not same(first, _truth(stored, 0, CHANNEL, 0)),
+        "this begins with the first plane of the whole movie: loop over the times and depths that "
+        "you chose, for t in times for z in depths.",
+    )
+    expect(
+        not same(first, second) or same(second, _truth(stored, times[0], CHANNEL, depths[1])),
+        "the first two are the same plane: use the t and z of the loops, analyze(t, 1, z).",
+    )
     expect(
         same(first, _truth(stored, times[0], CHANNEL, depths[0])),
         "the first plane's labels are not those of times[0] and depths[0]: call analyze(t, 1, z) "

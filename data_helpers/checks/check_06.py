@@ -66,6 +66,11 @@ def planes(futures: Any, results: Any, analyze: Any, where: Sequence[Any]) -> st
             "this is channel 0: submit analyze with channel 1, client.submit(analyze, t, 1, z).",
         )
         expect(
+            number or same(one, analyze(times[0], CHANNEL, z)),
+            "the first result isn't that of times[0] and depths[0]: submit analyze, with t, 1 and "
+            "z from the loops, for t in times for z in depths.",
+        )
+        expect(
             same(one, analyze(times[0], CHANNEL, z)),
             "the label images aren't in order: loop over t first, for t in times for z in depths.",
         )
@@ -85,11 +90,25 @@ def threshold(threshold: Any, coarse: np.ndarray) -> str:
         f"threshold should be one number, not {a_kind(threshold)}.",
     )
     expect(
+        threshold > 1 or coarse.max() <= 1,
+        "this is a share of the largest possible value, because gaussian changed the scale of the "
+        "pixels: say preserve_range=True.",
+    )
+    expect(
+        coarse.min() < threshold < coarse.max(),
+        f"{float(threshold):,.0f} is not among the values of coarse. Is it the threshold of other "
+        "pixels?",
+    )
+    expect(
         not np.isclose(threshold, threshold_otsu(coarse)),
         "the stack was not smoothed first: threshold_otsu(gaussian(coarse, sigma=1, "
         "preserve_range=True)).",
     )
     wanted = threshold_otsu(gaussian(coarse, sigma=1, preserve_range=True))
+    expect(
+        np.isclose(threshold, wanted) or abs(threshold - wanted) >= 1,
+        "nearly: keep the number as it is, without rounding, and smooth with sigma=1.",
+    )
     expect(
         np.isclose(threshold, wanted),
         "this is not Otsu's threshold of the smoothed coarse stack. Mind preserve_range=True, "
@@ -113,8 +132,26 @@ def overlap(overlap: Any, voxel: Sequence[float]) -> str:
         list(overlap) != [round(MARGIN * size) for size in voxel],
         "this multiplies, but a small voxel means many of them: divide 8 µm by the size.",
     )
+    right = [round(MARGIN / size) for size in voxel]
     expect(
-        list(overlap) == [round(MARGIN / size) for size in voxel],
+        list(overlap) == right or list(overlap) != right[::-1],
+        "the order is reversed: z comes first, then y and x, as in voxel.",
+    )
+    expect(
+        list(overlap) != [2 * number for number in right],
+        "this is twice as many. Dask adds the overlap on both sides by itself.",
+    )
+    expect(
+        list(overlap) == right or overlap[0] != right[0],
+        "z is right, but y and x are not: are these the sizes of another level? Divide by each "
+        "size in voxel.",
+    )
+    expect(
+        list(overlap) != [round(MARGIN)] * len(voxel),
+        "these are micrometres: divide 8 µm by the size of a voxel.",
+    )
+    expect(
+        list(overlap) == right,
         "8 µm are round(8 / size) voxels, for each size in voxel.",
     )
     expect(
@@ -146,6 +183,7 @@ def found(
         found.shape == blocks.shape,
         f"this has shape {found.shape}, but the box has {blocks.shape}: segment two, all of it.",
     )
+    expect(found.dtype != bool, "this is a mask, true and false: keep the numbers.")
     expect(found.dtype == np.int32, f'the labels are {found.dtype}: say dtype="int32".')
     apart = blocks.map_blocks(nuclei, dtype="int32", **parameters)
     depth = tuple(overlap)
@@ -156,11 +194,19 @@ def found(
         nuclei, blocks, depth=depth, boundary="reflect", dtype="int32", **parameters
     )
     labels = _computed(found)
+    expect(
+        not same(labels, blocks.compute()),
+        "these are the pixels, not labels: give map_overlap the function nuclei.",
+    )
     apart, wanted, mirrored = apart.compute(), wanted.compute(), mirrored.compute()
     expect(
         labels.shape == wanted.shape,
         f"the result has shape {labels.shape}, but the box has {wanted.shape}: let map_overlap cut "
         "the overlap off again, without trim=False.",
+    )
+    expect(
+        found.chunks == blocks.chunks,
+        "these are other blocks than those of two: leave out rechunk.",
     )
     expect(
         not same(labels, apart) or same(wanted, apart),
@@ -227,6 +273,14 @@ def traffic(traffic: Any, level: Any, share: float) -> str:
     requests, gigabytes = found
     refuse_blanks(requests, gigabytes)
     expect(
+        gigabytes != level.nchunks,
+        "the two are swapped: return requests first, then gigabytes.",
+    )
+    expect(
+        share == 1 or np.ndim(requests) or not np.isclose(requests, level.nchunks * share),
+        "each chunk takes a whole request, however well it's compressed: share is for the bytes.",
+    )
+    expect(
         requests == level.nchunks,
         "one chunk is one request: level.nchunks says how many chunks the level has.",
     )
@@ -237,6 +291,14 @@ def traffic(traffic: Any, level: Any, share: float) -> str:
     expect(
         not np.isclose(gigabytes, level.nbytes * share),
         "these are bytes: divide by 1e9 to get gigabytes.",
+    )
+    expect(
+        not np.isclose(gigabytes, level.nbytes * share / 1e6),
+        "these are megabytes: a gigabyte is 1e9 bytes.",
+    )
+    expect(
+        not np.isclose(gigabytes, level.nbytes * share / 2**30),
+        "this divides by 2 to the power of 30, but a gigabyte here is 1e9 bytes.",
     )
     expect(
         np.isclose(gigabytes, level.nbytes * share / 1e9),

@@ -37,7 +37,7 @@ STEPS = {
     ],
     "05_what_makes_reading_fast.ipynb": [
         ("len(times)", "len(times) * len(regions)", "what the loop sends"),
-        ("+ 1, 1, 494]", "+ 1, 0, 494]", "numbers differ"),
+        ("+ 1, 1, 494]", "+ 1, 0, 494]", "curves of the other channel"),
         ("(16, 1, 32, 32)", "(4, 4, 32, 45)", "one chunk holds all times"),
     ],
     "06_from_laptop_to_cluster.ipynb": [
