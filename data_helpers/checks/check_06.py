@@ -107,7 +107,7 @@ def threshold(threshold: Any, coarse: np.ndarray) -> str:
     wanted = threshold_otsu(gaussian(coarse, sigma=1, preserve_range=True))
     expect(
         np.isclose(threshold, wanted) or abs(threshold - wanted) >= 1,
-        "nearly: keep the number as it is, without rounding, and smooth with sigma=1.",
+        "this is close. Keep the number as it is, without rounding, and smooth with sigma=1.",
     )
     expect(
         np.isclose(threshold, wanted),
