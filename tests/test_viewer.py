@@ -9,7 +9,6 @@ import shutil
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,12 +22,12 @@ import data_helpers as dh
 from data_helpers._pixel_size import finest_pixel
 from data_helpers.errors import ChunkError, NoLabelsError, TooLargeError
 from data_helpers.metadata import Channel
-from data_helpers.viewer import bands, scene, tiles, widget
+from data_helpers.viewer import bands, page_source, scene, tiles, widget
 from data_helpers.viewer.latest_tasks import LatestTaskQueue
 from data_helpers.viewer.scene import Look, Scene
 from data_helpers.viewer.tiles import ChunkCache, NotWantedError, merge, outlines, read_plane
 
-PAGE = Path(widget.__file__).with_name("widget.js").read_text(encoding="utf-8")
+PAGE = page_source.script()
 GREY = Look(t=0, z=0, channels=((0, 0, 255),), exact=True)
 
 
@@ -915,9 +914,8 @@ def test_the_viewer_says_what_it_is_where_there_is_no_kernel(offline):
 
 
 def test_the_page_needs_nothing_from_elsewhere():
-    style = Path(widget.__file__).with_name("widget.css").read_text(encoding="utf-8")
     for outside in ("http:", "https:", "//cdn", "import(", "import {", "@import", "url(", "fetch("):
-        assert outside not in PAGE + style
+        assert outside not in PAGE + page_source.style()
 
 
 @pytest.mark.speed

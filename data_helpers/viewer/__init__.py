@@ -1,7 +1,8 @@
 """Look at an image: in the notebook, or in another program.
 
 ==================  =====================================================================
-``widget``          `view` and `Viewer`, with ``widget.js``: pan and zoom by tiles
+``widget``          `view` and `Viewer`: pan and zoom by tiles
+``page_source``     the JavaScript and the style of their page, from the files in ``page``
 ``scene``           what there is to see in an image
 ``bands``           how each channel is shown
 ``tiles``           reads chunks, and paints

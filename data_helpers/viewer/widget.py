@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
@@ -16,6 +15,7 @@ from .._formatting import one_line
 from .._pixel_size import finest_pixel
 from ..errors import OmeZarrError
 from ..multiscale import Multiscale
+from . import page_source
 from .bands import notes_on
 from .latest_tasks import LatestTaskQueue, Task, Wanted
 from .scene import TILE, Look, Scene
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 MOST_TILES = 400
 """More tiles than this are not taken from one message; a large screen shows about 60."""
 
-_HERE = Path(__file__).parent
 _chunks = ChunkCache()
 
 
@@ -42,8 +41,8 @@ class Viewer(anywidget.AnyWidget):
         The first picture, which is sent along and so shows before any tile.
     """
 
-    _esm = (_HERE / "widget.js").read_text(encoding="utf-8")
-    _css = (_HERE / "widget.css").read_text(encoding="utf-8")
+    _esm = page_source.script()
+    _css = page_source.style()
     facts = traitlets.Dict().tag(sync=True)
     overview = traitlets.Bytes().tag(sync=True)
 

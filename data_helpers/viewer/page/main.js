@@ -1,0 +1,79 @@
+// The viewer in the page. It draws the tiles it has, and tells the kernel which ones it wants;
+// see docs/viewer.md.
+
+import { installControls } from "./controls.js";
+import { button, element } from "./elements.js";
+import { installHands } from "./hands.js";
+import { installPaint } from "./paint.js";
+import { installPick } from "./pick.js";
+import { installReport } from "./report.js";
+import { makeState } from "./state.js";
+import { decode } from "./store.js";
+import { installTalk } from "./talk.js";
+
+function buildPage(v) {
+  const { facts, id, parts } = v;
+  parts.canvas = element("canvas", { tabIndex: 0, role: "application", label: `${facts.title}: picture to move and zoom` });
+  parts.canvas.setAttribute("aria-describedby", `${id}-status ${id}-keys`);
+  parts.bar = element("div", { className: "ozv-scalebar" });
+  parts.hint = element("div", { className: "ozv-hint", hidden: true, textContent: "Click the picture first, then the wheel zooms" });
+  parts.buttons = element("div", { className: "ozv-buttons" },
+    button("+", "Zoom in", () => v.zoomBy(2)),
+    button("−", "Zoom out", () => v.zoomBy(0.5)),
+    button("⤢", "Show all of the picture", v.fit));
+  parts.stage = element("div", { className: "ozv-stage" }, parts.canvas, parts.bar, parts.buttons, parts.hint);
+  parts.stage.style.height = `${facts.height}px`;
+  parts.status = element("span", { className: "ozv-status", id: `${id}-status` });
+  const keys = element("span", { className: "ozv-keys", id: `${id}-keys`, textContent: "Drag or arrow keys move, wheel or + and − zoom, 0 shows all, click or Enter reads values." });
+  parts.foot = element("div", { className: "ozv-foot" }, parts.status, keys);
+  const note = element("div", { className: "ozv-foot ozv-note", textContent: facts.note ?? "", hidden: !facts.note });
+  parts.trouble = element("div", { className: "ozv-error", role: "alert" });
+  parts.picked = element("div", { className: "ozv-picked" });
+  parts.picked.setAttribute("aria-live", "polite");
+  parts.controls = element("div", { className: "ozv-controls" });
+  const title = element("div", { className: "ozv-title", textContent: facts.title });
+  parts.root = element("div", { className: "ozv", dataset: { state: "loading", received: 0, tiles: 0, error: "" } },
+    title, parts.stage, parts.foot, note, parts.trouble, parts.picked, parts.controls);
+  parts.root.dataset.lmSuppressShortcuts = "true"; // JupyterLab keeps its one-key commands to itself
+}
+
+function watchSize(v) {
+  const { canvas, stage } = v.parts;
+  const resized = new ResizeObserver(() => {
+    const width = Math.floor(stage.clientWidth), ratio = Math.min(window.devicePixelRatio || 1, 2);
+    if (!width || (width === v.size.width && ratio === v.size.ratio)) return;
+    v.size = { width, height: v.facts.height, ratio };
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(v.facts.height * ratio);
+    if (v.fitted) v.fit();
+    else v.changed();
+  });
+  resized.observe(stage);
+  v.endings.push(() => resized.disconnect());
+}
+
+async function showOverview(v) {
+  const first = v.model.get("overview");
+  if (!first?.byteLength) return;
+  const bitmap = await decode(first, "image/jpeg");
+  if (v.gone) return bitmap.close();
+  v.overview = bitmap;
+  v.changed();
+}
+
+function render({ model, el }) {
+  const v = makeState(model);
+  buildPage(v);
+  for (const install of [installPaint, installReport, installTalk, installPick, installControls, installHands]) install(v);
+  el.append(v.parts.root);
+  watchSize(v);
+  showOverview(v);
+  return () => {
+    v.gone = true;
+    for (const end of v.endings) end();
+    v.tiles.clear();
+    v.overview?.close();
+  };
+}
+
+export default { render };

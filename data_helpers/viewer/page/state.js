@@ -1,0 +1,86 @@
+// What is shown and where. All parts share one state, `v`. A place is (y, x) in pixels of the
+// finest level. `view.zoom` is the number of screen pixels for one of them along X; along Y it is
+// `view.zoom * facts.stretch`.
+
+import { clamp } from "./geometry.js";
+import { Tiles } from "./store.js";
+
+const MOST_ZOOM = 64; // screen pixels for one of the finest level
+
+export function makeState(model) {
+  const facts = model.get("facts");
+  const { height: H, width: W } = facts.levels[0];
+  const v = {
+    model,
+    facts,
+    id: `ozv${Math.random().toString(36).slice(2)}`,
+    look: {
+      ...facts.start,
+      channels: facts.channels.map((c) => ({ on: c.shown, window: [...c.window] })),
+      labels: facts.labels,
+    },
+    tiles: new Tiles(),
+    failed: new Map(), // key of a tile: why it failed
+    overview: null,
+    view: { y: H / 2, x: W / 2, zoom: 0 },
+    fitted: true, // as long as nobody moved, a change of width fits again
+    size: { width: 0, height: facts.height, ratio: 1 },
+    shown: { level: 0, wanted: [], missing: [] },
+    received: 0,
+    mark: null,
+    gone: false,
+    parts: {}, // elements of the page
+    keys: {}, // what a key on the picture does
+    messages: {}, // what an answer of the kernel does, by its kind
+    drawn: [], // called after each drawing
+    endings: [], // called when the viewer is taken off the page
+    draw: () => {},
+  };
+  let frame = 0;
+  v.changed = () => {
+    if (frame || v.gone) return;
+    frame = requestAnimationFrame(() => {
+      frame = 0;
+      if (!v.gone && v.size.width && v.view.zoom) v.draw();
+    });
+  };
+  v.endings.push(() => cancelAnimationFrame(frame));
+
+  const smallest = () => Math.min(v.size.width / W, v.size.height / (H * facts.stretch), 32);
+  v.zoomY = () => v.view.zoom * facts.stretch;
+  v.toScreen = (y, x) => [
+    (y - v.view.y) * v.zoomY() + v.size.height / 2,
+    (x - v.view.x) * v.view.zoom + v.size.width / 2,
+  ];
+  v.toImage = (sy, sx) => [
+    v.view.y + (sy - v.size.height / 2) / v.zoomY(),
+    v.view.x + (sx - v.size.width / 2) / v.view.zoom,
+  ];
+  v.box = () => [...v.toImage(0, 0), ...v.toImage(v.size.height, v.size.width)];
+  v.move = (y, x, zoom = v.view.zoom) => {
+    v.fitted = false;
+    v.view = { y: clamp(y, 0, H), x: clamp(x, 0, W), zoom: clamp(zoom, smallest() / 2, MOST_ZOOM) };
+    v.changed();
+  };
+  v.fit = () => {
+    v.view = { y: H / 2, x: W / 2, zoom: smallest() };
+    v.fitted = true;
+    v.changed();
+  };
+  v.zoomBy = (factor, sy = v.size.height / 2, sx = v.size.width / 2) => {
+    const [y, x] = v.toImage(sy, sx);
+    const zoom = clamp(v.view.zoom * factor, smallest() / 2, MOST_ZOOM);
+    v.move(y - (sy - v.size.height / 2) / (zoom * facts.stretch), x - (sx - v.size.width / 2) / zoom, zoom);
+  };
+
+  // What the kernel is told of the look: pixels shown enlarged must keep their values.
+  v.asked = () => {
+    const on = v.look.channels.flatMap((c, n) => (c.on ? [[n, ...c.window]] : []));
+    const screen = v.view.zoom * v.size.ratio;
+    const exact = screen > 1.5 || facts.stretch * screen > 1.5;
+    return { t: v.look.t, z: v.look.z, channels: on, labels: v.look.labels, exact };
+  };
+  return v;
+}
+
+export const keyOf = (lookKey, level, ty, tx) => `${lookKey} ${level} ${ty} ${tx}`;
