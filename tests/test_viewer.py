@@ -23,6 +23,7 @@ from data_helpers._pixel_size import finest_pixel
 from data_helpers.errors import ChunkError, NoLabelsError, TooLargeError
 from data_helpers.metadata import Channel
 from data_helpers.viewer import bands, page_source, scene, tiles, widget
+from data_helpers.viewer.contrast import contrast
 from data_helpers.viewer.latest_tasks import LatestTaskQueue
 from data_helpers.viewer.scene import Look, Scene
 from data_helpers.viewer.tiles import ChunkCache, NotWantedError, merge, outlines, read_plane
@@ -141,14 +142,15 @@ def test_visible_tiles_come_centre_first_and_none_outside():
         (0.36, 1, "50 µm", 138.9),
         (0.36, 100, "500 nm", 138.9),
         (0.36, 0.01, "5 mm", 138.9),
-        (None, 1, "100 pixels, size unknown: no scale", 100),
-        (None, 0.005, "20,000 pixels, size unknown: no scale", 100),
-        (None, 100, "1 pixel, size unknown: no scale", 100),
+        (None, 1, "100 pixels", 100),
+        (None, 0.005, "20,000 pixels", 100),
+        (None, 100, "1 pixel", 100),
     ],
 )
 def test_the_scale_bar_is_round_and_says_unknown_where_it_is(micrometres, zoom, text, length):
     bar = in_page(f"scaleBar({json.dumps(micrometres)}, 'no scale', {zoom})")
     assert bar["text"] == text
+    assert bar["why"] == ("" if micrometres else "size unknown: no scale")
     assert bar["length"] == pytest.approx(length, abs=0.1)
 
 
@@ -936,3 +938,47 @@ def test_the_first_picture_comes_within_a_second(run_python):
         assert int(size) > 2000
         times.append(float(seconds))
     assert min(times) < 1
+
+
+# --- contrast and values in view ----------------------------------------------------------------
+
+
+def test_contrast_looks_at_what_is_in_view_and_at_numbers_only(tmp_path):
+    pixels = np.tile(np.arange(1000.0), (100, 1))
+    pixels[:, 300:310] = np.nan
+    shown = dh.view(image(tmp_path / "image", [pixels.astype("f4")]))._scene
+    look = Look(t=0, z=0, channels=((0, 0, 1),))
+    [found] = contrast(shown, 0, [-50, 200, 500, 400], look)
+    assert found["channel"] == 0
+    np.testing.assert_allclose(found["window"], [202, 398.6], atol=1.1)
+    assert sum(found["counts"]) == 100 * 190
+    [everything] = contrast(shown, 0, [0, 0, 100, 1000], look)
+    assert sum(everything["counts"]) <= 512 * 100
+    assert contrast(shown, 0, [0, 300, 100, 310], look) == []
+    assert contrast(shown, 0, [0, 0, 9, 9], replace(look, channels=())) == []
+
+
+def test_contrast_reads_no_chunk_that_the_tiles_have_not_read(tmp_path, asked):
+    opened = image(tmp_path / "image", halve(noise(512, 512), 1), chunks=(128, 128))
+    page = Page(dh.view(opened))
+    page.ask([[0, 0]])
+    page.wait(1)
+    asked.clear()
+    message = page.message("contrast", level=0, box=[0, 0, 256, 256])
+    page.viewer._on_message(None, message, [])
+    content = page.wait(2)[1][0]
+    assert (content["kind"], content["number"]) == ("contrast", 1)
+    page.viewer._on_message(None, page.message("value", level=0, y=3.5, x=4.5), [])
+    text = page.wait(3)[2][0]["text"]
+    assert asked == []
+    assert text == f"channel 0 {opened.stored[0][3, 4]}"
+
+
+def test_a_look_may_have_its_own_colours_and_gamma(tmp_path):
+    shown = dh.view(image(tmp_path / "image", [np.full((20, 20), 64, "u1")]))._scene
+    look = Look(0, 0, ((0, 0, 256),), exact=True, gammas=(0.5,), colors=("FF0000",))
+    assert seen(shown.tile(0, 0, 0, look))[0, 0].tolist() == [128, 0, 0]
+    page = Page(dh.view(shown.image))
+    wild = page.viewer._look(vars(look) | {"gammas": [1e9], "colors": ["no colour"]})
+    assert wild.gammas == (20,)
+    assert seen(shown.tile(0, 0, 0, wild)).shape == (20, 20, 3)

@@ -4,6 +4,8 @@
 ``widget``          `view` and `Viewer`: pan and zoom by tiles
 ``page_source``     the JavaScript and the style of their page, from the files in ``page``
 ``scene``           what there is to see in an image
+``levels``          its levels, and which of them suits a purpose
+``contrast``        histograms, and automatic contrast
 ``bands``           how each channel is shown
 ``tiles``           reads chunks, and paints
 ``latest_tasks``    works on the latest request of the browser only

@@ -15,6 +15,7 @@ from ..errors import OmeZarrError
 from ..multiscale import Multiscale
 from ..stored_array import StoredArray
 from .bands import Band, describe
+from .levels import label_level, overview_level, view_levels
 from .tiles import (
     OUTLINE,
     ChunkCache,
@@ -33,25 +34,8 @@ if TYPE_CHECKING:
 TILE = 256
 """Side of a tile, in pixels of its level."""
 
-OVERVIEW = 200
-"""The first picture is the coarsest level whose longer side has so many pixels."""
-
-SMALL = 512
-"""A pyramid whose coarsest level is larger than twice this is continued by skipping pixels."""
-
 MEASURE_PIXELS = 2**20
 """Labels are measured on the finest level with at most so many pixels in a plane."""
-
-
-@dataclass(frozen=True)
-class Level:
-    """A level as the viewer shows it: every `step`-th pixel of a stored level."""
-
-    path: str
-    stored: int
-    step: int
-    height: int
-    width: int
 
 
 @dataclass(frozen=True)
@@ -68,6 +52,10 @@ class Look:
         Whether to outline the labels.
     exact : bool
         Whether a tile keeps every value, because its pixels are shown enlarged.
+    gammas : tuple of float
+        For each visible channel its gamma; those of the metadata if left out.
+    colors : tuple of str
+        The same for colours, as "00FF00".
     """
 
     t: int
@@ -75,6 +63,8 @@ class Look:
     channels: tuple[tuple[int, float, float], ...]
     labels: bool = False
     exact: bool = False
+    gammas: tuple[float, ...] = ()
+    colors: tuple[str, ...] = ()
 
 
 class Scene:
@@ -214,10 +204,11 @@ class Scene:
         if look.channels:
             picture = merge(
                 [planes[c] for c, _, _ in look.channels],
-                [color_of(self.bands[c].color) for c, _, _ in look.channels],
+                [color_of(color) for color in look.colors]
+                or [color_of(self.bands[c].color) for c, _, _ in look.channels],
                 [(low, high) for _, low, high in look.channels],
                 [self.bands[c].inverted for c, _, _ in look.channels],
-                [self.bands[c].gamma for c, _, _ in look.channels],
+                look.gammas or [self.bands[c].gamma for c, _, _ in look.channels],
             )
         else:
             picture = np.zeros((len(rows), len(columns), 3), np.uint8)
@@ -247,7 +238,23 @@ class Scene:
         array = self.labels.stored[level_]
         return self._read(self.labels, array, look, picked[0], picked[1], wanted)
 
-    # What lies under a click
+    # What lies under the pointer or a click
+
+    def values(
+        self, level: int, y: float, x: float, look: Look, wanted: Callable[[], bool] = always
+    ) -> str:
+        """The values of the visible channels at a place, in words, on one level.
+
+        The place is in pixels of the finest level.
+        """
+        shown, finest = self.levels[level], self.levels[0]
+        row = min(max(int(y * shown.height / finest.height), 0), shown.height - 1)
+        column = min(max(int(x * shown.width / finest.width), 0), shown.width - 1)
+        at = np.array([row]), np.array([column])
+        return ", ".join(
+            f"{self.bands[c].label} {_value(self.plane(level, look, c, *at, wanted))}"
+            for c, _, _ in look.channels
+        )
 
     def pick(
         self, y: float, x: float, look: Look, wanted: Callable[[], bool] = always
@@ -273,10 +280,7 @@ class Scene:
             label = int(found[0, 0])
             if label:
                 return label, self._about(label, place[0][0], place[1][0], look, wanted)
-        values = ", ".join(
-            f"{self.bands[c].label} {_value(self.plane(0, look, c, row, column, wanted))}"
-            for c, _, _ in look.channels
-        )
+        values = self.values(0, y, x, look, wanted)
         background = "No label here. " if self.labels else ""
         where = f"Pixel y {row[0]}, x {column[0]} of level {self.levels[0].path}"
         return 0, f"{background}{where}: {values or 'no channel is shown'}."
@@ -327,42 +331,6 @@ class Scene:
             range(len(self.levels)),
             key=lambda n: abs(self.levels[n].height * self.levels[n].width - height * width),
         )
-
-
-def view_levels(image: Multiscale) -> list[Level]:
-    """The stored levels, finest first, and coarser ones made by skipping pixels if need be."""
-    levels = [
-        Level(path or "0", number, 1, *size_yx(image, number))
-        for number, path in enumerate(image.paths)
-    ]
-    levels.sort(key=lambda level: -level.height * level.width)
-    last = levels[-1]
-    step = 1
-    while max(last.height, last.width) > 2 * SMALL * step:
-        step *= 2
-        levels.append(
-            Level(
-                f"{last.path}, every {step} pixels",
-                last.stored,
-                step,
-                -(-last.height // step),
-                -(-last.width // step),
-            )
-        )
-    return levels
-
-
-def overview_level(levels: list[Level]) -> int:
-    """The coarsest level that still makes a picture of some size."""
-    large = [n for n, level in enumerate(levels) if max(level.height, level.width) >= OVERVIEW]
-    return max(large, default=0)
-
-
-def label_level(labels: Multiscale, height: int, width: int) -> int:
-    """The coarsest level of the labels with at least so many pixels, nearly; else the finest."""
-    sizes = [size_yx(labels, number) for number in range(len(labels.paths))]
-    fits = [n for n, (y, x) in enumerate(sizes) if y * 1.02 >= height and x * 1.02 >= width]
-    return max(fits, default=0)
 
 
 def measuring_level(labels: Multiscale) -> int:

@@ -17,6 +17,7 @@ from ..errors import OmeZarrError
 from ..multiscale import Multiscale
 from . import page_source
 from .bands import notes_on
+from .contrast import contrast
 from .latest_tasks import LatestTaskQueue, Task, Wanted
 from .scene import TILE, Look, Scene
 from .tiles import ChunkCache, NotWantedError
@@ -66,20 +67,25 @@ class Viewer(anywidget.AnyWidget):
             slot, look = str(message["view"]), self._look(message["look"])
             if message["kind"] == "view":
                 self._tasks.submit(slot, list(self._tile_tasks(message, look)))
+            elif message["kind"] == "contrast":
+                self._tasks.submit(f"{slot} contrast", [self._contrast_task(message, look)])
+            elif message["kind"] == "value":
+                self._tasks.submit(f"{slot} value", [self._value_task(message, look)])
             elif message["kind"] == "pick":
                 self._tasks.submit(f"{slot} pick", [self._pick_task(message, look)])
 
     def _look(self, asked: dict[str, Any]) -> Look:
         """What to show, kept within what there is."""
         sizes, bands = self._scene.sizes, self._scene.bands
+        known = [n for n, channel in enumerate(asked["channels"]) if 0 <= channel[0] < len(bands)]
+        channels = [asked["channels"][n] for n in known]
+        gammas, colors = asked.get("gammas"), asked.get("colors")
         return Look(
             t=min(max(int(asked["t"]), 0), sizes.get("t", 1) - 1),
             z=min(max(int(asked["z"]), 0), sizes.get("z", 1) - 1),
-            channels=tuple(
-                (int(c), float(low), float(high))
-                for c, low, high in asked["channels"]
-                if 0 <= c < len(bands)
-            ),
+            channels=tuple((int(c), float(low), float(high)) for c, low, high in channels),
+            gammas=tuple(min(max(float(gammas[n]), 0.05), 20) for n in known) if gammas else (),
+            colors=tuple(str(colors[n]) for n in known) if colors else (),
             labels=bool(asked["labels"]),
             exact=bool(asked["exact"]),
         )
@@ -102,6 +108,29 @@ class Viewer(anywidget.AnyWidget):
                 self._answer(answer | {"error": _sentence(error)})
             else:
                 self._answer(answer | {"type": "image/png" if look.exact else "image/jpeg"}, tile)
+
+        return serve
+
+    def _contrast_task(self, message: dict[str, Any], look: Look) -> Task:
+        level = int(message["level"])
+        box = [float(end) for end in message["box"]]
+
+        def serve(wanted: Wanted) -> None:
+            # What fails here fails as a tile too, and the tile says why.
+            with contextlib.suppress(Exception):
+                channels = contrast(self._scene, level, box, look, wanted)
+                said = {"kind": "contrast", "view": message["view"], "number": message["number"]}
+                self._answer(said | {"channels": channels})
+
+        return serve
+
+    def _value_task(self, message: dict[str, Any], look: Look) -> Task:
+        level, y, x = int(message["level"]), float(message["y"]), float(message["x"])
+
+        def serve(wanted: Wanted) -> None:
+            with contextlib.suppress(Exception):
+                text = self._scene.values(level, y, x, look, wanted)
+                self._answer({"kind": "value", "view": message["view"], "text": text})
 
         return serve
 
@@ -157,6 +186,8 @@ def _facts(scene: Scene, height: int) -> dict[str, Any]:
             {
                 "label": band.label,
                 "color": band.color,
+                "gamma": band.gamma,
+                "inverted": band.inverted,
                 "window": list(band.window),
                 "limits": list(band.limits),
                 "shown": band.shown,

@@ -69,7 +69,7 @@ class View:
             cell = notebook.run_cell(self.index)
             assert not [o for o in cell["outputs"] if o["output_type"] == "error"], cell["outputs"]
         self.root = notebook.cell(self.index).locator("div.ozv")
-        self.canvas = self.root.locator("canvas")
+        self.canvas = self.root.locator("canvas").first
         self.root.scroll_into_view_if_needed()
         self.element = self.root.element_handle()
 

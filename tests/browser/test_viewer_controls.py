@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page
+from support.images import axes, halve, noise, scales, write_v2
 from support.viewer_page import HOST, ViewerPage, serve_parts
 
 import data_helpers as dh
 from data_helpers.viewer import page_source
+
+from .wire.npm import install
 
 Make = Callable[..., ViewerPage]
 
@@ -32,11 +37,11 @@ def show(page: Page, errors: list[str]) -> Iterator[Make]:
     assert errors == []
 
 
-@pytest.mark.parametrize("part", page_source.PARTS)
-def test_each_part_loads_by_itself(page: Page, errors: list[str], part: str) -> None:
-    serve_parts(page)
-    names = page.evaluate(f"async () => Object.keys(await import('{HOST}/{part}.js'))")
-    assert names
+def test_each_part_loads_by_itself(page: Page, errors: list[str]) -> None:
+    """Each in a page that has loaded nothing else, so each names all that it needs."""
+    for part in page_source.PARTS:
+        serve_parts(page)
+        assert page.evaluate(f"async () => Object.keys(await import('{HOST}/{part}.js'))"), part
     assert errors == []
 
 
@@ -72,3 +77,248 @@ def test_a_viewer_that_ends_gives_its_pictures_back(show: Make, cells: dh.Multis
         window.end()
     }""")
     assert view.page.evaluate("() => window.freed") == received + 1  # and the overview
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_no_barrier(show: Make, cells: dh.Multiscale, dark: bool) -> None:
+    view = show(cells, dark, labels=True)
+    view.press(*["+"] * 4, "Enter")
+    view.settle()
+    view.page.evaluate((install() / "axe-core" / "axe.min.js").read_text(encoding="utf-8") + "; 0")
+    found = view.page.evaluate("""async () => (await axe.run(".ozv")).violations.map(
+        (rule) => `${rule.id}: ${rule.nodes.map((node) => node.html).join(", ")}`)""")
+    assert found == []
+
+
+# --- contrast -----------------------------------------------------------------------------------
+
+
+def window(view: ViewerPage, channel: int) -> tuple[float, float]:
+    """The values that a channel shows as black and as full colour, by its handles."""
+    ends = [float(view.control(name, channel).input_value()) for name in ("low", "high")]
+    return ends[0], ends[1]
+
+
+def last_look(view: ViewerPage) -> dict[str, Any]:
+    """What the kernel was last asked to show."""
+    return [said for said in view.said if said["kind"] == "view"][-1]["look"]
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> dh.Multiscale:
+    """Grey from 0 to 999 from left to right, with a hot pixel; its metadata show 0 to 4000."""
+    pixels = np.tile(np.arange(1000, dtype="u2"), (400, 1))
+    pixels[200, 500] = 60_000
+    channel = {"label": "ramp", "color": "FF0000", "window": {"start": 0, "end": 4000}}
+    write_v2(
+        tmp_path / "image",
+        [pixels[None]],
+        {
+            "version": "0.4",
+            "axes": axes("cyx", y="micrometer", x="micrometer"),
+            "datasets": scales((1.0, 0.5, 0.5)),
+        },
+        chunks=(1, 128, 128),
+        omero={"channels": [channel]},
+    )
+    return dh.open_multiscale(tmp_path / "image")
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+def test_auto_contrast_takes_percentiles_of_what_is_in_view(
+    show: Make, known: dh.Multiscale, by_key: bool
+) -> None:
+    view = show(known)
+    assert window(view, 0) == (0, 4000)
+    before = view.picture()
+    if by_key:
+        view.press("a")
+    else:
+        view.button("Auto contrast for what is in view (key a)").click()
+    view.until(lambda: window(view, 0) != (0, 4000))
+    low, high = window(view, 0)
+    assert 5 <= low <= 15 and 990 <= high <= 1000  # the hot pixel does not count
+    assert view.settle().picture() != before
+    view.press(*["+"] * 5, "a")  # now only a part is in view
+    view.until(lambda: window(view, 0)[0] > 100)
+    assert window(view, 0)[1] < 900
+
+    view.press("r")
+    assert window(view, 0) == (0, 4000)
+    view.press("0")
+    assert view.settle().picture() == before
+
+
+def test_the_histogram_has_two_handles_that_never_cross(show: Make, known: dh.Multiscale) -> None:
+    view = show(known)
+    bars = view.root.locator("canvas.ozv-bars")
+    assert int(view.until(lambda: bars.get_attribute("data-bars"))) >= 3
+    low, high = view.control("low", 0), view.control("high", 0)
+    assert low.get_attribute("aria-label") == "channel ramp: black at"
+    assert high.get_attribute("aria-label") == "channel ramp: red at"
+    before = view.picture()
+    high.press("Home")
+    assert window(view, 0) == (0, 0)
+    view.settle()
+    high.press("PageUp")
+    assert view.settle().picture() != before
+    low.press("End")
+    assert window(view, 0)[0] <= window(view, 0)[1]
+
+
+def test_a_handle_is_dragged(show: Make, known: dh.Multiscale) -> None:
+    view = show(known)
+    box = view.control("high", 0).bounding_box()
+    limit = float(view.control("high", 0).get_attribute("max") or 0)
+    x = box["x"] + 7 + 4000 / limit * (box["width"] - 14)
+    y = box["y"] + box["height"] / 2
+    view.page.mouse.move(x, y)
+    view.page.mouse.down()
+    view.page.mouse.move(x - 60, y, steps=3)
+    view.page.mouse.up()
+    assert window(view, 0)[0] == 0
+    assert window(view, 0)[1] < 4000
+
+
+def test_gamma_and_colour_of_a_channel(show: Make, known: dh.Multiscale) -> None:
+    view = show(known)
+    right = int(view.canvas.bounding_box()["width"] * 0.6)
+    before = view.pixel(right, 180)
+    view.control("gamma", 0).press("Home")
+    after = view.settle().pixel(right, 180)
+    assert after[0] > before[0] + 30  # brighter
+    view.control("color", 0).fill("#00ff00")
+    assert view.settle().pixel(right, 180)[1] > 60 and view.pixel(right, 180)[0] < 20
+    assert last_look(view)["colors"] == ["00FF00"]
+    assert "green at" in view.root.inner_text()
+    view.button("Reset contrast and colours to those of the metadata (key r)").click()
+    assert view.settle().pixel(right, 180) == before
+
+
+def test_the_names_of_colours(page: Page) -> None:
+    serve_parts(page)
+    hexes = ["FFFFFF", "FF0000", "00FF00", "0000FF", "FFFF00", "FF00FF", "00FFFF", "FF8000"]
+    found = page.evaluate(
+        """async (hexes) => hexes.map((await import("/colors.js")).colorName)""", hexes
+    )
+    assert found == ["white", "red", "green", "blue", "yellow", "magenta", "cyan", "orange"]
+
+
+# --- where you are ------------------------------------------------------------------------------
+
+
+def test_the_map_shows_a_frame_and_moves_the_picture(show: Make, cells: dh.Multiscale) -> None:
+    view = show(cells)
+    overview = view.root.locator("canvas.ozv-map")
+    assert not overview.is_visible()  # all of the picture is in view
+    view.press(*["+"] * 6)
+    view.settle()
+    assert overview.is_visible()
+    left, top, width, height = map(int, (overview.get_attribute("data-frame") or "").split(","))
+    box = overview.bounding_box()
+    assert abs(left + width / 2 - box["width"] / 2) < 3
+    assert abs(top + height / 2 - box["height"] / 2) < 3
+    before = view.root.get_attribute("data-centre")
+    view.page.mouse.click(box["x"] + 20, box["y"] + 20)
+    view.settle()
+    assert view.root.get_attribute("data-centre") != before
+    assert int((overview.get_attribute("data-frame") or "").split(",")[0]) < left
+
+
+def test_place_units_and_values_under_the_pointer(show: Make, known: dh.Multiscale) -> None:
+    view = show(known)
+    box = view.canvas.bounding_box()
+    zoom = min(box["width"] / 1000, box["height"] / 400)
+    view.page.mouse.move(
+        box["x"] + box["width"] / 2 + 100.5 * zoom, box["y"] + box["height"] / 2 + 50.5 * zoom
+    )
+    where = view.root.locator(".ozv-where")
+    view.until(lambda: "ramp" in where.inner_text())
+    assert where.inner_text() == "y 250, x 600 (125 µm, 300 µm): ramp 600"
+    view.page.mouse.move(1, 1)
+    assert where.inner_text() == ""
+
+
+def test_the_level_and_the_magnification_are_said_in_plain_words(
+    show: Make, tmp_path: Path
+) -> None:
+    levels = halve(noise(2000, 2400), 2)
+    about = {"version": "0.4", "axes": axes("yx"), "datasets": scales((1, 1), (2, 2), (4, 4))}
+    write_v2(tmp_path / "image", levels, about, chunks=(256, 256))
+    view = show(dh.open_multiscale(tmp_path / "image"))
+    status = view.root.locator(".ozv-status")
+    assert status.inner_text() == "Showing level 2 of 3 (0 is the finest) at 18 %"
+    view.press(*["+"] * 6)
+    view.settle()
+    assert status.inner_text() == "Showing level 0 of 3 (0 is the finest) at 205 %"
+
+
+def test_how_magnification_and_lengths_are_written(page: Page) -> None:
+    serve_parts(page)
+    found = page.evaluate("""async () => {
+        const { inUnits, percent } = await import("/geometry.js")
+        return [[1, 0.25, 0.0123, 64].map(percent), [0, 0.5, 12.345, 1234.5].map(inUnits)]
+    }""")
+    assert found == [
+        ["100 %", "25 %", "1.2 %", "6,400 %"],
+        ["0 µm", "500 nm", "12.3 µm", "1.23 mm"],
+    ]
+
+
+def test_a_scale_bar_without_scale_is_short(show: Make, offline: Any) -> None:
+    view = show(dh.open_multiscale(4007801))
+    bar = view.root.locator(".ozv-scalebar")
+    if "pixels" in bar.inner_text():
+        assert len(bar.inner_text()) < 16
+        assert "size unknown" in (bar.get_attribute("title") or "")
+        assert "size unknown" in (bar.get_attribute("aria-label") or "")
+
+
+# --- the wheel ----------------------------------------------------------------------------------
+
+
+def test_the_wheel_zooms_where_the_pointer_was_moved_to(show: Make, cells: dh.Multiscale) -> None:
+    """No click, no focus: the pointer comes to the picture and the first turn zooms."""
+    view = show(cells)
+    before = view.picture()
+    box = view.canvas.bounding_box()
+    view.page.mouse.move(5, 5)
+    view.page.mouse.move(box["x"] + 200, box["y"] + 150, steps=4)
+    view.page.mouse.wheel(0, -240)
+    view.until(lambda: view.picture() != before)
+    assert view.page.evaluate("scrollY") == 0
+    view.press("Escape")  # and the wheel is the page's again
+    view.page.mouse.wheel(0, 120)
+    view.until(lambda: view.page.evaluate("scrollY") > 0)
+
+
+def test_the_page_scrolls_on_over_a_picture_that_comes_by(show: Make, cells: dh.Multiscale) -> None:
+    view = show(cells)
+    view.page.evaluate("() => document.querySelector('h1').style.marginTop = '600px'")
+    view.page.mouse.move(300, 300)
+    before = view.settle().picture()
+    for turn in range(1, 7):
+        view.page.mouse.wheel(0, 100)
+        view.until(lambda turn=turn: view.page.evaluate("scrollY") >= 100 * turn)
+    assert view.page.evaluate("document.elementFromPoint(300, 300).tagName") == "CANVAS"
+    assert view.picture() == before
+    assert view.root.locator(".ozv-hint").is_visible()
+    view.page.wait_for_timeout(350)
+    view.page.mouse.move(306, 306, steps=3)  # now it is meant
+    view.page.mouse.wheel(0, -120)
+    view.until(lambda: view.picture() != before)
+
+
+def test_a_hand_that_shakes_while_it_scrolls_does_not_zoom(page: Page) -> None:
+    serve_parts(page)
+    found = page.evaluate("""async () => {
+        const { WheelRule } = await import("/wheel.js")
+        const rule = new WheelRule(), seen = []
+        const step = (x, over, time) => { rule.pointer(x, 0, over, time); seen.push(rule.zooms) }
+        step(0, false, 0); rule.scrolled(100)
+        step(3, true, 150); step(9, true, 390)
+        step(11, true, 500); step(14, true, 510)
+        step(14, false, 600)
+        return seen
+    }""")
+    assert found == [False, False, False, False, True, False]

@@ -62,6 +62,7 @@ def serve_parts(page: Page, dark: bool = False) -> None:
             html = HTML.format(style=page_source.style(), **colors)
             route.fulfill(body=html, content_type="text/html")
 
+    page.unroute(f"{HOST}/**")
     page.route(f"{HOST}/**", give)
     page.goto(f"{HOST}/")
 

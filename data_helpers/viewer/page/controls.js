@@ -1,4 +1,4 @@
-// Sliders for time and depth, outlines, and a row for each channel.
+// Sliders for time and depth, and outlines.
 
 import { checkbox, element, slider } from "./elements.js";
 
@@ -18,26 +18,5 @@ export function installControls(v) {
     v.changed();
   };
   if (facts.labels) row.append(checkbox("labels", true, outlines, "outlines of labels"));
-  parts.controls.append(row, ...facts.channels.map((channel, c) => channelRow(v, channel, c)));
-}
-
-function channelRow(v, channel, c) {
-  const look = v.look.channels[c];
-  const swatch = element("span", { className: "ozv-swatch" });
-  swatch.style.background = `#${channel.color}`;
-  const row = element("div", { className: "ozv-row", role: "group", label: `channel ${channel.label}` });
-  const switched = (on) => {
-    look.on = on;
-    v.changed();
-  };
-  row.append(checkbox("c", channel.shown, switched, swatch, channel.label));
-  for (const [end, name, text] of [[0, "low", "black at"], [1, "high", "full at"]]) {
-    row.append(slider(name, text, channel.limits, "any", channel.window[end], (value) => {
-      look.window[end] = channel.whole ? Math.round(value) : value;
-      v.changed();
-      return look.window[end];
-    }));
-  }
-  for (const input of row.querySelectorAll("input")) input.dataset.channel = c;
-  return row;
+  parts.controls.append(row);
 }

@@ -40,10 +40,20 @@ export function scaleBar(micrometres, unknown, zoom, most = 140) {
   const length = (round / perPixel) * zoom;
   if (micrometres === null) {
     const count = Number(round.toPrecision(3)).toLocaleString("en");
-    return { length, text: `${count} ${round === 1 ? "pixel" : "pixels"}, size unknown: ${unknown}` };
+    return { length, text: `${count} ${round === 1 ? "pixel" : "pixels"}`, why: `size unknown: ${unknown}` };
   }
-  const [unit, factor] = round >= 1000 ? ["mm", 1e-3] : round >= 1 ? ["µm", 1] : ["nm", 1e3];
-  return { length, text: `${Number((round * factor).toPrecision(3))} ${unit}` };
+  return { length, text: inUnits(round), why: "" };
+}
+
+// A length in micrometres, in a unit that makes it a handy number.
+export function inUnits(micrometres) {
+  const [unit, factor] = micrometres >= 1000 ? ["mm", 1e-3] : micrometres >= 1 || !micrometres ? ["µm", 1] : ["nm", 1e3];
+  return `${Number((micrometres * factor).toPrecision(3))} ${unit}`;
+}
+
+// How large the picture is drawn: 100 % is one screen pixel for one pixel of the finest level.
+export function percent(zoom) {
+  return `${Number((100 * zoom).toPrecision(zoom < 1 ? 2 : 3)).toLocaleString("en", { maximumFractionDigits: 4 })} %`;
 }
 
 export const clamp = (value, low, high) => Math.min(Math.max(value, low), Math.max(low, high));

@@ -1,6 +1,7 @@
 // Pointer, wheel and keys on the picture.
 
 import { clamp } from "./geometry.js";
+import { WheelRule } from "./wheel.js";
 
 const STEP = 80; // screen pixels that an arrow key moves
 
@@ -49,8 +50,22 @@ export function installHands(v) {
     event.preventDefault();
     v.zoomBy(event.shiftKey ? 0.5 : 2, ...local(event));
   });
+  const rule = new WheelRule();
+  const page = canvas.ownerDocument;
+  const onPicture = (event) => event.composedPath()[0] === canvas;
+  const follow = (event) => rule.pointer(event.clientX, event.clientY, onPicture(event), event.timeStamp);
+  const scrolling = (event) => {
+    if (!onPicture(event)) rule.scrolled(event.timeStamp);
+  };
+  page.addEventListener("pointermove", follow, { capture: true, passive: true });
+  page.addEventListener("wheel", scrolling, { capture: true, passive: true });
+  v.endings.push(() => {
+    page.removeEventListener("pointermove", follow, { capture: true });
+    page.removeEventListener("wheel", scrolling, { capture: true });
+  });
   canvas.addEventListener("wheel", (event) => {
-    if (!focused() && !event.ctrlKey && !event.metaKey) { // let the page scroll
+    if (!rule.zooms && !focused() && !event.ctrlKey && !event.metaKey) { // let the page scroll
+      rule.scrolled(event.timeStamp);
       hint.hidden = false;
       clearTimeout(hintTimer);
       hintTimer = setTimeout(() => (hint.hidden = true), 1500);
@@ -72,7 +87,10 @@ export function installHands(v) {
     "-": () => v.zoomBy(1 / 1.5),
     0: v.fit,
     Enter: () => v.pick(v.view.y, v.view.x),
-    Escape: () => canvas.blur(),
+    Escape: () => {
+      rule.release();
+      canvas.blur();
+    },
   });
   root.addEventListener("keydown", (event) => {
     event.stopPropagation(); // "0" twice would restart a JupyterLab kernel

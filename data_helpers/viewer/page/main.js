@@ -1,6 +1,8 @@
 // The viewer in the page. It draws the tiles it has, and tells the kernel which ones it wants;
 // see docs/viewer.md.
 
+import { installChannels } from "./channels.js";
+import { installContrast } from "./contrast.js";
 import { installControls } from "./controls.js";
 import { button, element } from "./elements.js";
 import { installHands } from "./hands.js";
@@ -10,22 +12,30 @@ import { installReport } from "./report.js";
 import { makeState } from "./state.js";
 import { decode } from "./store.js";
 import { installTalk } from "./talk.js";
+import { installWhere } from "./where.js";
+
+const CONCERNS = [
+  installPaint, installReport, installTalk, installPick, installControls, installChannels,
+  installContrast, installWhere, installHands,
+];
 
 function buildPage(v) {
   const { facts, id, parts } = v;
   parts.canvas = element("canvas", { tabIndex: 0, role: "application", label: `${facts.title}: picture to move and zoom` });
   parts.canvas.setAttribute("aria-describedby", `${id}-status ${id}-keys`);
-  parts.bar = element("div", { className: "ozv-scalebar" });
-  parts.hint = element("div", { className: "ozv-hint", hidden: true, textContent: "Click the picture first, then the wheel zooms" });
+  parts.bar = element("div", { className: "ozv-scalebar", role: "img" });
+  parts.map = element("canvas", { className: "ozv-map", hidden: true, role: "img", label: "Map of the whole picture; a frame marks what is in view" });
+  parts.where = element("span", { className: "ozv-where" });
+  parts.hint = element("div", { className: "ozv-hint", hidden: true, textContent: "Move the pointer a little, then the wheel zooms" });
   parts.buttons = element("div", { className: "ozv-buttons" },
     button("+", "Zoom in", () => v.zoomBy(2)),
     button("−", "Zoom out", () => v.zoomBy(0.5)),
-    button("⤢", "Show all of the picture", v.fit));
-  parts.stage = element("div", { className: "ozv-stage" }, parts.canvas, parts.bar, parts.buttons, parts.hint);
+    button("All", "Show all of the picture", v.fit));
+  parts.stage = element("div", { className: "ozv-stage" }, parts.canvas, parts.bar, parts.map, parts.buttons, parts.hint);
   parts.stage.style.height = `${facts.height}px`;
   parts.status = element("span", { className: "ozv-status", id: `${id}-status` });
-  const keys = element("span", { className: "ozv-keys", id: `${id}-keys`, textContent: "Drag or arrow keys move, wheel or + and − zoom, 0 shows all, click or Enter reads values." });
-  parts.foot = element("div", { className: "ozv-foot" }, parts.status, keys);
+  const keys = element("div", { className: "ozv-keys", id: `${id}-keys`, textContent: "Drag or arrow keys move, wheel or + and − zoom, 0 shows all, a sets contrast, r resets it, click or Enter reads values." });
+  parts.foot = element("div", { className: "ozv-foot" }, parts.status, parts.where);
   const note = element("div", { className: "ozv-foot ozv-note", textContent: facts.note ?? "", hidden: !facts.note });
   parts.trouble = element("div", { className: "ozv-error", role: "alert" });
   parts.picked = element("div", { className: "ozv-picked" });
@@ -33,7 +43,7 @@ function buildPage(v) {
   parts.controls = element("div", { className: "ozv-controls" });
   const title = element("div", { className: "ozv-title", textContent: facts.title });
   parts.root = element("div", { className: "ozv", dataset: { state: "loading", received: 0, tiles: 0, error: "" } },
-    title, parts.stage, parts.foot, note, parts.trouble, parts.picked, parts.controls);
+    title, parts.stage, parts.foot, keys, note, parts.trouble, parts.picked, parts.controls);
   parts.root.dataset.lmSuppressShortcuts = "true"; // JupyterLab keeps its one-key commands to itself
 }
 
@@ -64,7 +74,7 @@ async function showOverview(v) {
 function render({ model, el }) {
   const v = makeState(model);
   buildPage(v);
-  for (const install of [installPaint, installReport, installTalk, installPick, installControls, installHands]) install(v);
+  for (const install of CONCERNS) install(v);
   el.append(v.parts.root);
   watchSize(v);
   showOverview(v);

@@ -1,6 +1,6 @@
 // What the page says of the picture: the level, the tiles, what is missing, the scale.
 
-import { scaleBar } from "./geometry.js";
+import { percent, scaleBar } from "./geometry.js";
 import { keyOf } from "./state.js";
 
 export function installReport(v) {
@@ -19,13 +19,17 @@ export function installReport(v) {
     const [error] = errors;
     const centre = `${Math.round(v.view.y)},${Math.round(v.view.x)}`;
     Object.assign(parts.root.dataset, { state, level: path, tiles: drawn, received: v.received, centre, error: error ?? "" });
-    let text = `Level ${path} of ${levels.length} (0 is the finest), ${drawn} of ${wanted.length} tiles`;
+    const finest = levels.length > 1 ? ` of ${levels.length} (${levels[0].path} is the finest)` : "";
+    let text = `Showing level ${path}${finest} at ${percent(v.view.zoom)}`;
+    if (missing.length) text += `, ${drawn} of ${wanted.length} tiles`;
     if (waiting && v.quiet) text += "; waiting for the kernel, which may be busy with a cell, or for the network";
     say(parts.status, text);
     const count = failing === 1 ? "1 tile is" : `${failing} tiles are`;
     say(parts.trouble, failing ? `${count} missing; the viewer asks again by itself. ${error}` : v.received ? "" : facts.trouble);
     const bar = scaleBar(facts.micrometres, facts.unknown, v.view.zoom);
-    parts.bar.textContent = bar.text;
+    say(parts.bar, bar.text);
+    parts.bar.title = bar.why;
+    parts.bar.setAttribute("aria-label", `scale bar: ${[bar.text, bar.why].filter(Boolean).join(", ")}`);
     parts.bar.style.setProperty("--length", `${bar.length}px`);
   });
 }

@@ -16,7 +16,7 @@ export function makeState(model) {
     id: `ozv${Math.random().toString(36).slice(2)}`,
     look: {
       ...facts.start,
-      channels: facts.channels.map((c) => ({ on: c.shown, window: [...c.window] })),
+      channels: facts.channels.map(({ shown: on, window, gamma, color }) => ({ on, window: [...window], gamma, color })),
       labels: facts.labels,
     },
     tiles: new Tiles(),
@@ -75,10 +75,18 @@ export function makeState(model) {
 
   // What the kernel is told of the look: pixels shown enlarged must keep their values.
   v.asked = () => {
-    const on = v.look.channels.flatMap((c, n) => (c.on ? [[n, ...c.window]] : []));
+    const on = v.look.channels.map((c, n) => ({ n, ...c })).filter((c) => c.on);
     const screen = v.view.zoom * v.size.ratio;
     const exact = screen > 1.5 || facts.stretch * screen > 1.5;
-    return { t: v.look.t, z: v.look.z, channels: on, labels: v.look.labels, exact };
+    return {
+      t: v.look.t,
+      z: v.look.z,
+      channels: on.map((c) => [c.n, ...c.window]),
+      gammas: on.map((c) => c.gamma),
+      colors: on.map((c) => c.color),
+      labels: v.look.labels,
+      exact,
+    };
   };
   return v;
 }
