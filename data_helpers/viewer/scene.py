@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._display.pixels import drawable, whole_labels, without_value
 from .._display.planes import MOST_BANDS, size_yx, yx
-from .._pixel_size import finest_pixel
 from ..errors import OmeZarrError
 from ..multiscale import Multiscale
 from ..stored_array import StoredArray
+from . import measure
 from .bands import Band, describe
+from .label_paint import paint_labels
 from .levels import label_level, overview_level, view_levels
+from .look import Look as Look
 from .tiles import (
-    OUTLINE,
     ChunkCache,
     always,
     color_of,
     encode,
     merge,
-    outlines,
     read_plane,
     resample,
 )
@@ -33,38 +31,6 @@ if TYPE_CHECKING:
 
 TILE = 256
 """Side of a tile, in pixels of its level."""
-
-MEASURE_PIXELS = 2**20
-"""Labels are measured on the finest level with at most so many pixels in a plane."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """Which plane to show, and how.
-
-    Attributes
-    ----------
-    t, z : int
-        Time and depth.
-    channels : tuple
-        For each visible channel its number and the values to show as black and as full colour.
-    labels : bool
-        Whether to outline the labels.
-    exact : bool
-        Whether a tile keeps every value, because its pixels are shown enlarged.
-    gammas : tuple of float
-        For each visible channel its gamma; those of the metadata if left out.
-    colors : tuple of str
-        The same for colours, as "00FF00".
-    """
-
-    t: int
-    z: int
-    channels: tuple[tuple[int, float, float], ...]
-    labels: bool = False
-    exact: bool = False
-    gammas: tuple[float, ...] = ()
-    colors: tuple[str, ...] = ()
 
 
 class Scene:
@@ -148,11 +114,11 @@ class Scene:
         """Read rows and columns of one channel of a level."""
         shown = self.levels[level]
         array = self.image.stored[shown.stored]
-        return self._read(
+        return self.read(
             self.image, array, look, rows * shown.step, columns * shown.step, wanted, c
         )
 
-    def _read(
+    def read(
         self,
         image: Multiscale,
         array: StoredArray,
@@ -213,9 +179,8 @@ class Scene:
         else:
             picture = np.zeros((len(rows), len(columns), 3), np.uint8)
         if look.labels and self.labels:
-            picture[outlines(self._labels_with_margin(level, look, rows, columns, wanted))] = (
-                OUTLINE
-            )
+            found = self._labels_with_margin(level, look, rows, columns, wanted)
+            paint_labels(picture, found, look.drawn, look.chosen)
         return picture
 
     def _labels_with_margin(
@@ -236,133 +201,24 @@ class Scene:
             margin = np.arange(indices[0] - 1, indices[-1] + 2).clip(0, size - 1)
             picked.append(resample(margin, size, other))
         array = self.labels.stored[level_]
-        return self._read(self.labels, array, look, picked[0], picked[1], wanted)
+        return self.read(self.labels, array, look, picked[0], picked[1], wanted)
 
-    # What lies under the pointer or a click
+    # What lies under the pointer or a click: see `measure`
 
     def values(
         self, level: int, y: float, x: float, look: Look, wanted: Callable[[], bool] = always
     ) -> str:
-        """The values of the visible channels at a place, in words, on one level.
-
-        The place is in pixels of the finest level.
-        """
-        shown, finest = self.levels[level], self.levels[0]
-        row = min(max(int(y * shown.height / finest.height), 0), shown.height - 1)
-        column = min(max(int(x * shown.width / finest.width), 0), shown.width - 1)
-        at = np.array([row]), np.array([column])
-        return ", ".join(
-            f"{self.bands[c].label} {_value(self.plane(level, look, c, *at, wanted))}"
-            for c, _, _ in look.channels
-        )
+        """The values of the visible channels at a place, in words, on one level."""
+        return measure.values(self, level, y, x, look, wanted)
 
     def pick(
         self, y: float, x: float, look: Look, wanted: Callable[[], bool] = always
     ) -> tuple[int, str]:
-        """The label at a place, in pixels of the finest level, and a sentence about it.
+        """The label at a place, in pixels of the finest level, and a sentence about it."""
+        return measure.pick(self, y, x, look, wanted)
 
-        Returns
-        -------
-        label : int
-            Its id; 0 where there is none.
-        sentence : str
-            Its row of the table, or what was measured here; without a label, the pixel's values.
-        """
-        row = np.array([min(max(int(y), 0), self.levels[0].height - 1)])
-        column = np.array([min(max(int(x), 0), self.levels[0].width - 1)])
-        if self.labels:
-            array, (height, width) = self.labels.stored[0], size_yx(self.labels, 0)
-            place = (
-                resample(row, self.levels[0].height, height),
-                resample(column, self.levels[0].width, width),
-            )
-            found = whole_labels(self._read(self.labels, array, look, *place, wanted))
-            label = int(found[0, 0])
-            if label:
-                return label, self._about(label, place[0][0], place[1][0], look, wanted)
-        values = self.values(0, y, x, look, wanted)
-        background = "No label here. " if self.labels else ""
-        where = f"Pixel y {row[0]}, x {column[0]} of level {self.levels[0].path}"
-        return 0, f"{background}{where}: {values or 'no channel is shown'}."
-
-    def _about(
-        self, label: int, y: int, x: int, look: Look, wanted: Callable[[], bool] = always
+    def about(
+        self, label: int, y: float, x: float, look: Look, wanted: Callable[[], bool] = always
     ) -> str:
-        """A sentence about a label: from the table, or measured in this plane."""
-        if self.table is not None:
-            if label not in self.table.index:
-                return f"Label {label}: not in the table."
-            row = self.table.loc[[label]].iloc[0]
-            values = ", ".join(f"{name} {_short(value)}" for name, value in row.items())
-            return f"Label {label}: {values}."
-        assert self.labels is not None
-        number = measuring_level(self.labels)
-        (height, width), finest = size_yx(self.labels, number), size_yx(self.labels, 0)
-        rows = _around(int(resample(np.array([y]), finest[0], height)[0]), height)
-        columns = _around(int(resample(np.array([x]), finest[1], width)[0]), width)
-        array = self.labels.stored[number]
-        mask = self._read(self.labels, array, look, rows, columns, wanted) == label
-        where = f"in this plane, level {self.labels.paths[number] or '0'} of the labels"
-        if len(rows) < height or len(columns) < width:
-            where += f", within {len(columns)} × {len(rows)} pixels around the click"
-        if not mask.any():
-            return f"Label {label}: too small to be measured {where}."
-        pixels = int(mask.sum())
-        per_pixel = (self.levels[0].height / height) * (self.levels[0].width / width)
-        about = "" if per_pixel == 1 else "about "
-        area = f"area {about}{pixels * per_pixel:,.0f} pixels"
-        size, _ = finest_pixel(self.image)
-        if size:
-            area += f" ({pixels * per_pixel * size[0] * size[1]:.4g} µm²)"
-        level = self._level_like(height, width)
-        picked = (
-            resample(rows, height, self.levels[level].height),
-            resample(columns, width, self.levels[level].width),
-        )
-        means = ", ".join(
-            f"mean {self.bands[c].label} {_mean(self.plane(level, look, c, *picked, wanted)[mask])}"
-            for c, _, _ in look.channels
-        )
-        return f"Label {label}: {area}{', ' if means else ''}{means} ({where})."
-
-    def _level_like(self, height: int, width: int) -> int:
-        """The level of the image nearest to so many pixels."""
-        return min(
-            range(len(self.levels)),
-            key=lambda n: abs(self.levels[n].height * self.levels[n].width - height * width),
-        )
-
-
-def measuring_level(labels: Multiscale) -> int:
-    """The finest level of the labels of bounded size; else the coarsest."""
-    for number in range(len(labels.paths)):
-        height, width = size_yx(labels, number)
-        if height * width <= MEASURE_PIXELS:
-            return number
-    return len(labels.paths) - 1
-
-
-def _value(pixel: np.ndarray) -> str:
-    """The value of one pixel, shape (1, 1), in words."""
-    value = drawable(pixel)[0, 0].item()
-    if not np.isfinite(float(value)):
-        return "no value"
-    magnitude = "magnitude " if pixel.dtype.kind == "c" else ""
-    return f"{magnitude}{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _mean(pixels: np.ndarray) -> str:
-    """The mean of those pixels that have a value, in words."""
-    values = drawable(pixels).astype(float)
-    values = values[~without_value(values)]
-    return f"{values.mean():.4g}" if values.size else "unknown (no value)"
-
-
-def _around(centre: int, size: int) -> np.ndarray:
-    """Indices around a centre, at most 1024 of them."""
-    first = min(max(centre - 512, 0), max(size - 1024, 0))
-    return np.arange(first, min(first + 1024, size))
-
-
-def _short(value: Any) -> str:
-    return f"{value:,.6g}" if isinstance(value, float | np.floating) else str(value)
+        """A sentence about a label, measured near a place in pixels of the finest level."""
+        return measure.about(self, label, y, x, look, wanted)

@@ -18,6 +18,7 @@ from ..multiscale import Multiscale
 from . import page_source
 from .bands import notes_on
 from .contrast import contrast
+from .label_paint import Drawn
 from .latest_tasks import LatestTaskQueue, Task, Wanted
 from .scene import TILE, Look, Scene
 from .tiles import ChunkCache, NotWantedError
@@ -40,12 +41,19 @@ class Viewer(anywidget.AnyWidget):
         What the browser needs to know: title, levels, channels, scale.
     overview : bytes
         The first picture, which is sent along and so shows before any tile.
+    selection : int or None
+        The label that was clicked last, and is highlighted. Set it to highlight another one: its
+        number, or a row of a table that is indexed by label or has a column ``label``.
+    chosen : str
+        The same for the browser, whose numbers are float64.
     """
 
     _esm = page_source.script()
     _css = page_source.style()
     facts = traitlets.Dict().tag(sync=True)
     overview = traitlets.Bytes().tag(sync=True)
+    selection = traitlets.Any(None, allow_none=True)
+    chosen = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, scene: Scene, height: int) -> None:
         self._scene = scene
@@ -61,6 +69,14 @@ class Viewer(anywidget.AnyWidget):
         self._tasks.close()
         super().close()
 
+    @traitlets.validate("selection")
+    def _valid_selection(self, proposal: Any) -> int | None:
+        return _label_of(proposal["value"])
+
+    @traitlets.observe("selection")
+    def _selected(self, change: Any) -> None:
+        self.chosen = str(change["new"] or "")
+
     def _on_message(self, _: object, message: Any, buffers: object) -> None:
         """Note what the browser wants now; whatever it wanted before is forgotten."""
         with contextlib.suppress(KeyError, TypeError, ValueError, IndexError, AttributeError):
@@ -71,7 +87,7 @@ class Viewer(anywidget.AnyWidget):
                 self._tasks.submit(f"{slot} contrast", [self._contrast_task(message, look)])
             elif message["kind"] == "value":
                 self._tasks.submit(f"{slot} value", [self._value_task(message, look)])
-            elif message["kind"] == "pick":
+            elif message["kind"] in ("pick", "about"):
                 self._tasks.submit(f"{slot} pick", [self._pick_task(message, look)])
 
     def _look(self, asked: dict[str, Any]) -> Look:
@@ -88,6 +104,8 @@ class Viewer(anywidget.AnyWidget):
             colors=tuple(str(colors[n]) for n in known) if colors else (),
             labels=bool(asked["labels"]),
             exact=bool(asked["exact"]),
+            drawn=_drawn(asked.get("drawn") or {}),
+            chosen=int(asked.get("chosen") or 0),
         )
 
     def _tile_tasks(self, message: dict[str, Any], look: Look) -> Iterator[Task]:
@@ -135,18 +153,25 @@ class Viewer(anywidget.AnyWidget):
         return serve
 
     def _pick_task(self, message: dict[str, Any], look: Look) -> Task:
+        """Answer a click; or, as "about", say what is known of a label in another plane."""
         y, x = float(message["y"]), float(message["x"])
+        known = int(message["label"]) if message["kind"] == "about" else 0
 
         def serve(wanted: Wanted) -> None:
-            label = 0
+            label = known
             try:
-                label, text = self._scene.pick(y, x, look, wanted)
+                if known:
+                    text = self._scene.about(known, y, x, look, wanted)
+                else:
+                    label, text = self._scene.pick(y, x, look, wanted)
             except NotWantedError:
                 return
             except Exception as error:
                 text = _sentence(error)
             shown = label if abs(label) < EXACT else str(label)  # the page's numbers are float64
             self._answer({"kind": "picked", "view": message["view"], "label": shown, "text": text})
+            if not known:
+                self.selection = label or None
 
         return serve
 
@@ -158,6 +183,26 @@ class Viewer(anywidget.AnyWidget):
         if self.comm is not None:
             with contextlib.suppress(Exception):
                 self.send(content, list(buffers))
+
+
+def _drawn(asked: Any) -> Drawn:
+    """How the page wants the labels drawn."""
+    fill = min(max(float(asked.get("fill", 0)), 0), 1)
+    return Drawn(fill, bool(asked.get("each")), bool(asked.get("alone")))
+
+
+def _label_of(selection: Any) -> int | None:
+    """The number of a label, given as such or as a row of a table."""
+    if selection is None:
+        return None
+    if hasattr(selection, "index") and hasattr(selection, "name"):  # a row: a pandas Series
+        selection = selection["label"] if "label" in selection.index else selection.name
+    try:
+        return int(selection) or None
+    except (TypeError, ValueError):
+        raise traitlets.TraitError(
+            f"selection is the number of a label, or a row of a table, not {selection!r}"
+        ) from None
 
 
 def _sentence(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from playwright.sync_api import Page
-from support.images import axes, halve, noise, scales, write_v2
+from support.images import axes, halve, noise, scales, write_json, write_v2
 from support.viewer_page import HOST, ViewerPage, serve_parts
 
 import data_helpers as dh
@@ -322,3 +322,72 @@ def test_a_hand_that_shakes_while_it_scrolls_does_not_zoom(page: Page) -> None:
         return seen
     }""")
     assert found == [False, False, False, False, True, False]
+
+
+# --- labels -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nuclei(tmp_path: Path) -> dh.Multiscale:
+    """Two planes; label 7 in the middle of the first only, label 8 at the left of both."""
+    labels = np.zeros((2, 100, 200), "u4")
+    labels[0, 30:70, 80:120], labels[:, 30:70, 10:50] = 7, 8
+    about = {"version": "0.4", "axes": axes("zyx"), "datasets": scales((1, 1, 1))}
+    write_v2(tmp_path / "image", [np.full((2, 100, 200), 40, "u1")], about)
+    write_json(tmp_path / "image/labels/.zattrs", {"labels": ["cells"]})
+    write_v2(tmp_path / "image/labels/cells", [labels], about)
+    return dh.open_multiscale(tmp_path / "image")
+
+
+def test_a_click_highlights_a_label_and_python_knows(show: Make, nuclei: dh.Multiscale) -> None:
+    view = show(nuclei, labels=True)
+    picked, alone = view.root.locator(".ozv-picked"), view.control("alone")
+    assert alone.is_disabled()
+    view.control("z").press("Home")
+    before = view.settle().picture()
+    view.press("Enter")  # the middle of the picture
+    view.until(lambda: view.viewer.selection == 7 and "Label 7" in picked.inner_text())
+    assert "plane z 0" in picked.inner_text()
+    chosen = view.settle().picture()
+    assert chosen != before
+    view.viewer.selection = 8  # as a row of a table might
+    view.until(lambda: "Label 8" in picked.inner_text())
+    assert view.settle().picture() not in (before, chosen)
+    alone.press("Space")
+    view.settle()
+    assert last_look(view)["drawn"]["alone"] is True
+    alone.press("Space")
+    view.viewer.selection = None
+    view.until(lambda: picked.inner_text() == "")
+    assert alone.is_disabled()
+
+
+def test_what_is_said_follows_when_the_plane_changes(show: Make, nuclei: dh.Multiscale) -> None:
+    view = show(nuclei, labels=True)
+    picked = view.root.locator(".ozv-picked")
+    view.control("z").press("Home")
+    view.settle()
+    view.press("Enter")
+    view.until(lambda: "plane z 0" in picked.inner_text())
+    view.control("z").press("End")
+    view.until(lambda: "nothing of it to measure in plane z 1" in picked.inner_text())
+    assert view.viewer.selection == 7
+    view.press("Enter")  # here is no label: values of a pixel, which hold for this plane only
+    view.until(lambda: "No label here" in picked.inner_text() and view.viewer.selection is None)
+    view.control("z").press("Home")
+    view.until(lambda: picked.inner_text() == "")
+
+
+def test_fill_and_colours_of_labels(show: Make, nuclei: dh.Multiscale) -> None:
+    view = show(nuclei, labels=True)
+    box = view.canvas.bounding_box()
+    at = box["width"] / 2 - 70 * box["height"] / 100, box["height"] / 2  # in label 8
+    before = view.pixel(*at)
+    view.control("fill").press("End")
+    filled = view.settle().pixel(*at)
+    assert filled != before
+    view.control("each").press("Space")
+    assert view.settle().pixel(*at) != filled
+    view.control("labels").press("Space")
+    assert view.settle().pixel(*at) == before
+    assert "drawn" not in last_look(view)

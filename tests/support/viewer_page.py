@@ -43,7 +43,7 @@ BEGIN = """async ([state, overview]) => {
     const page = (await import("/joined.js")).default
     window.end = page.render({ model: window.model, el: document.getElementById("cell") })
 }"""
-STATE = ("facts",)
+STATE = ("facts", "chosen")
 TAKE = "() => window.outbox.splice(0)"
 
 

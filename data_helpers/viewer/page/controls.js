@@ -1,6 +1,6 @@
-// Sliders for time and depth, and outlines.
+// Sliders for time and depth.
 
-import { checkbox, element, slider } from "./elements.js";
+import { element, slider } from "./elements.js";
 
 export function installControls(v) {
   const { facts, look, parts } = v;
@@ -13,10 +13,5 @@ export function installControls(v) {
       return value;
     }));
   }
-  const outlines = (on) => {
-    look.labels = on;
-    v.changed();
-  };
-  if (facts.labels) row.append(checkbox("labels", true, outlines, "outlines of labels"));
-  parts.controls.append(row);
+  if (row.children.length) parts.controls.append(row);
 }

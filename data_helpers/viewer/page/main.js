@@ -6,6 +6,7 @@ import { installContrast } from "./contrast.js";
 import { installControls } from "./controls.js";
 import { button, element } from "./elements.js";
 import { installHands } from "./hands.js";
+import { installLabels } from "./labels.js";
 import { installPaint } from "./paint.js";
 import { installPick } from "./pick.js";
 import { installReport } from "./report.js";
@@ -15,7 +16,7 @@ import { installTalk } from "./talk.js";
 import { installWhere } from "./where.js";
 
 const CONCERNS = [
-  installPaint, installReport, installTalk, installPick, installControls, installChannels,
+  installPaint, installReport, installTalk, installControls, installLabels, installPick, installChannels,
   installContrast, installWhere, installHands,
 ];
 

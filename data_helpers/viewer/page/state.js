@@ -18,6 +18,8 @@ export function makeState(model) {
       ...facts.start,
       channels: facts.channels.map(({ shown: on, window, gamma, color }) => ({ on, window: [...window], gamma, color })),
       labels: facts.labels,
+      drawn: { fill: 0, each: false, alone: false },
+      chosen: "",
     },
     tiles: new Tiles(),
     failed: new Map(), // key of a tile: why it failed
@@ -85,6 +87,7 @@ export function makeState(model) {
       gammas: on.map((c) => c.gamma),
       colors: on.map((c) => c.color),
       labels: v.look.labels,
+      ...(v.look.labels ? { drawn: v.look.drawn, chosen: v.look.chosen } : {}),
       exact,
     };
   };

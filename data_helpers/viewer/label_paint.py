@@ -1,0 +1,93 @@
+"""Labels over a picture: outlined or filled, in one colour or one each, one of them highlighted."""
+
+from __future__ import annotations
+
+import colorsys
+from typing import NamedTuple
+
+import numpy as np
+
+from .._display.pixels import outlines, whole_labels
+from .tiles import OUTLINE
+
+CHOSEN = (255, 255, 255)
+"""White: the outline of the label that was clicked."""
+
+CHOSEN_FILL = 0.35
+"""How much white lies over the label that was clicked."""
+
+PALETTE = np.array(
+    [
+        [round(255 * part) for part in colorsys.hsv_to_rgb(n * 0.618034 % 1, 0.75, 1.0)]
+        for n in range(64)
+    ],
+    np.uint8,
+)
+
+
+class Drawn(NamedTuple):
+    """How labels are drawn.
+
+    Attributes
+    ----------
+    fill : float
+        How much of its colour lies over a label, 0 to 1; with 0 there are outlines only.
+    each : bool
+        Whether each label has a colour of its own; else all are magenta.
+    alone : bool
+        Whether only the chosen label is shown.
+    """
+
+    fill: float = 0.0
+    each: bool = False
+    alone: bool = False
+
+
+OUTLINED = Drawn()
+"""Magenta outlines of all labels, as at first."""
+
+
+def paint_labels(picture: np.ndarray, labels: np.ndarray, drawn: Drawn, chosen: int) -> None:
+    """Paint labels over a picture, in place.
+
+    Parameters
+    ----------
+    picture : numpy.ndarray
+        Shape (y, x, 3), uint8.
+    labels : numpy.ndarray
+        Shape (y + 2, x + 2): with a margin of one pixel.
+    drawn : Drawn
+        How.
+    chosen : int
+        The label to highlight; 0 for none.
+    """
+    labels = whole_labels(labels)
+    if drawn.alone:
+        labels = np.where(labels == chosen, labels, 0) if chosen else np.zeros_like(labels)
+    inside = labels[1:-1, 1:-1]
+    edges = outlines(labels)
+    colors = (
+        colors_of(inside)
+        if drawn.each
+        else np.broadcast_to(np.array(OUTLINE, np.uint8), picture.shape)
+    )
+    if drawn.fill:
+        _blend(picture, inside != 0, colors, drawn.fill)
+    picture[edges] = colors[edges]
+    if chosen:
+        ours = inside == chosen
+        _blend(
+            picture, ours, np.broadcast_to(np.array(CHOSEN, np.uint8), picture.shape), CHOSEN_FILL
+        )
+        picture[edges & ours] = CHOSEN
+
+
+def colors_of(labels: np.ndarray) -> np.ndarray:
+    """A colour for each label, the same wherever it is seen; neighbours in number differ."""
+    numbers = labels.astype(np.int64) if labels.dtype.kind == "f" else labels
+    return PALETTE[(numbers % len(PALETTE)).astype(np.intp)]
+
+
+def _blend(picture: np.ndarray, where: np.ndarray, colors: np.ndarray, share: float) -> None:
+    mixed = (1 - share) * picture[where] + share * colors[where]
+    picture[where] = np.rint(mixed).astype(np.uint8)
