@@ -1082,3 +1082,24 @@ def test_labels_may_be_filled_and_have_a_colour_each():
     picture = np.full((3, 3, 3), 100, np.uint8)
     paint_labels(picture, same, Drawn(fill=0.5), 0)
     assert picture[1, 1].tolist() == [178, 50, 178]
+
+
+# --- planes that come next ----------------------------------------------------------------------
+
+
+def test_tiles_of_the_planes_ahead_come_after_those_on_the_screen(tmp_path):
+    opened = image(tmp_path / "image", [noise(5, 64, 64)], "zyx", chunks=(1, 64, 64))
+    page = Page(dh.view(opened))
+    page.viewer._tasks = LatestTaskQueue(threads=1)
+    ahead = [
+        {
+            "look": page.message("view", replace(GREY, z=z))["look"],
+            "key": f"z{z}",
+            "tiles": [[0, 0]],
+        }
+        for z in range(1, 9)
+    ]
+    page.ask([[0, 0]], ahead=ahead)
+    page.wait(5)
+    time.sleep(0.1)
+    assert [content["look"] for content, _ in page.answers] == ["k", "z1", "z2", "z3", "z4"]

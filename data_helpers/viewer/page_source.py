@@ -18,6 +18,7 @@ PARTS = (
     "report",
     "talk",
     "controls",
+    "play",
     "labels",
     "pick",
     "channels",

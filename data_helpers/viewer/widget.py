@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 MOST_TILES = 400
 """More tiles than this are not taken from one message; a large screen shows about 60."""
 
+MOST_AHEAD = 4
+"""Planes that a playing page may ask for in advance."""
+
 _chunks = ChunkCache()
 
 
@@ -115,6 +118,9 @@ class Viewer(anywidget.AnyWidget):
         for ty, tx in message["tiles"][:MOST_TILES]:
             if 0 <= ty * TILE < level.height and 0 <= tx * TILE < level.width:
                 yield self._tile_task(answer | {"ty": ty, "tx": tx}, number, ty, tx, look)
+        for plane in message.get("ahead", ())[:MOST_AHEAD]:
+            there = {"tiles": plane["tiles"], "key": plane["key"], "level": number}
+            yield from self._tile_tasks(there, self._look(plane["look"]))
 
     def _tile_task(self, answer: dict[str, Any], level: int, ty: int, tx: int, look: Look) -> Task:
         def serve(wanted: Wanted) -> None:

@@ -391,3 +391,46 @@ def test_fill_and_colours_of_labels(show: Make, nuclei: dh.Multiscale) -> None:
     view.control("labels").press("Space")
     assert view.settle().pixel(*at) == before
     assert "drawn" not in last_look(view)
+
+
+# --- playing ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> dh.Multiscale:
+    """Six planes in time, each of one grey: 0, 20, 40 ... 100."""
+    pixels = np.repeat(np.arange(0, 120, 20, dtype="u1"), 300 * 300).reshape(6, 300, 300)
+    about = {"version": "0.4", "axes": axes("tyx"), "datasets": scales((1, 1, 1))}
+    write_v2(tmp_path / "image", [pixels], about, chunks=(1, 300, 300))
+    return dh.open_multiscale(tmp_path / "image")
+
+
+def test_play_goes_round_and_stops(show: Make, film: dh.Multiscale) -> None:
+    view = show(film)
+    play, time_ = view.button("Play through time"), view.control("t")
+    view.control("fps").select_option("20")
+    play.press("Enter")
+    assert play.get_attribute("aria-pressed") == "true"
+    seen = set()
+    view.until(lambda: seen.add(time_.input_value()) or len(seen) == 6)
+    view.press(" ")  # on the picture
+    assert play.get_attribute("aria-pressed") == "false"
+    at = time_.input_value()
+    view.page.wait_for_timeout(200)
+    assert view.settle() and time_.input_value() == at
+    asked = [said for said in view.said if said.get("ahead")]
+    assert asked, "planes are fetched ahead"
+    assert all(len(said["ahead"]) <= 2 for said in asked)
+
+
+def test_play_waits_for_the_picture_and_queues_nothing(show: Make, film: dh.Multiscale) -> None:
+    """Without answers it stays on its plane, however many frames a second are asked for."""
+    view = show(film)
+    view.control("t").press("Home")
+    view.settle()
+    view.control("fps").select_option("20")
+    view.button("Play through time").press("Enter")
+    view.page.wait_for_timeout(700)  # no message is carried meanwhile
+    assert view.control("t").input_value() == "1"
+    assert view.page.evaluate("() => window.outbox.length") <= 4
+    view.until(lambda: view.control("t").input_value() == "3")

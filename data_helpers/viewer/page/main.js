@@ -9,6 +9,7 @@ import { installHands } from "./hands.js";
 import { installLabels } from "./labels.js";
 import { installPaint } from "./paint.js";
 import { installPick } from "./pick.js";
+import { installPlay } from "./play.js";
 import { installReport } from "./report.js";
 import { makeState } from "./state.js";
 import { decode } from "./store.js";
@@ -16,7 +17,7 @@ import { installTalk } from "./talk.js";
 import { installWhere } from "./where.js";
 
 const CONCERNS = [
-  installPaint, installReport, installTalk, installControls, installLabels, installPick, installChannels,
+  installPaint, installReport, installTalk, installControls, installPlay, installLabels, installPick, installChannels,
   installContrast, installWhere, installHands,
 ];
 

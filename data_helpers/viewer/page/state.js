@@ -37,6 +37,7 @@ export function makeState(model) {
     drawn: [], // called after each drawing
     endings: [], // called when the viewer is taken off the page
     draw: () => {},
+    ahead: () => [], // looks that will be wanted next
   };
   let frame = 0;
   v.changed = () => {
@@ -76,18 +77,20 @@ export function makeState(model) {
   };
 
   // What the kernel is told of the look: pixels shown enlarged must keep their values.
-  v.asked = () => {
-    const on = v.look.channels.map((c, n) => ({ n, ...c })).filter((c) => c.on);
+  // `changes` say what it would be, a plane ahead.
+  v.asked = (changes = {}) => {
+    const look = { ...v.look, ...changes };
+    const on = look.channels.map((c, n) => ({ n, ...c })).filter((c) => c.on);
     const screen = v.view.zoom * v.size.ratio;
     const exact = screen > 1.5 || facts.stretch * screen > 1.5;
     return {
-      t: v.look.t,
-      z: v.look.z,
+      t: look.t,
+      z: look.z,
       channels: on.map((c) => [c.n, ...c.window]),
       gammas: on.map((c) => c.gamma),
       colors: on.map((c) => c.color),
-      labels: v.look.labels,
-      ...(v.look.labels ? { drawn: v.look.drawn, chosen: v.look.chosen } : {}),
+      labels: look.labels,
+      ...(look.labels ? { drawn: look.drawn, chosen: look.chosen } : {}),
       exact,
     };
   };

@@ -22,18 +22,32 @@ export function installTalk(v) {
     }
   };
 
-  const content = (lookKey, level, list) => JSON.stringify([lookKey, level, list.map(String).sort()]);
+  // What is not there yet: tiles of the plane on the screen, and of planes that come next.
+  function wants() {
+    const { level, wanted, missing, lookKey } = v.shown;
+    const open = (key) => (tile) => {
+      const name = keyOf(key, level, ...tile);
+      return !tiles.kept.has(name) && !failed.has(name);
+    };
+    const ahead = v.ahead().map((look) => {
+      const key = JSON.stringify(look);
+      return { look, key, tiles: wanted.filter(open(key)) };
+    });
+    const list = missing.filter(open(lookKey));
+    const content = JSON.stringify([lookKey, level, [list, ...ahead.map((plane) => plane.tiles)].map((part) => part.map(String).sort()), ahead.map((plane) => plane.key)]);
+    return { list, ahead: ahead.filter((plane) => plane.tiles.length), content };
+  }
+  v.waiting = () => wants().list.length > 0;
 
   function ask() {
     askTimer = 0;
-    const { level, missing, look, lookKey } = v.shown;
+    const { level, look, lookKey } = v.shown;
     if (v.gone || !look) return;
-    const list = missing.filter((tile) => !failed.has(keyOf(lookKey, level, ...tile)));
-    const now = content(lookKey, level, list);
-    if (now === sent) return;
-    sent = now;
+    const { list, ahead, content } = wants();
+    if (content === sent) return;
+    sent = content;
     number += 1;
-    v.say({ kind: "view", number, level, tiles: list, look, key: lookKey });
+    v.say({ kind: "view", number, level, tiles: list, look, key: lookKey, ...(ahead.length ? { ahead } : {}) });
     listen(list.length);
   }
 
@@ -47,12 +61,7 @@ export function installTalk(v) {
 
   // After an answer the request in the kernel still holds; note what is left of it as sent.
   function settle() {
-    const { level, missing, lookKey } = v.shown;
-    const left = missing.filter(([ty, tx]) => {
-      const key = keyOf(lookKey, level, ty, tx);
-      return !tiles.kept.has(key) && !failed.has(key);
-    });
-    sent = content(lookKey, level, left);
+    sent = wants().content;
     v.changed();
   }
 
