@@ -10,7 +10,8 @@ const LOST = 30000; // and until the same is asked for again; the kernel gives u
 
 export function installTalk(v) {
   const { model, tiles, failed } = v;
-  let number = 0, sent = "", retryAfter = FIRST_RETRY;
+  let number = 0, retryAfter = FIRST_RETRY;
+  let pending = new Set(); // keys of the tiles that the kernel was asked for last
   let askTimer = 0, retryTimer = 0, quietTimer = 0, lostTimer = 0;
   v.quiet = false;
 
@@ -34,8 +35,9 @@ export function installTalk(v) {
       return { look, key, tiles: wanted.filter(open(key)) };
     });
     const list = missing.filter(open(lookKey));
-    const content = JSON.stringify([lookKey, level, [list, ...ahead.map((plane) => plane.tiles)].map((part) => part.map(String).sort()), ahead.map((plane) => plane.key)]);
-    return { list, ahead: ahead.filter((plane) => plane.tiles.length), content };
+    const names = (key, some) => some.map((tile) => keyOf(key, level, ...tile));
+    const keys = [...names(lookKey, list), ...ahead.flatMap((plane) => names(plane.key, plane.tiles))];
+    return { list, ahead: ahead.filter((plane) => plane.tiles.length), keys };
   }
   v.waiting = () => wants().list.length > 0;
 
@@ -43,9 +45,9 @@ export function installTalk(v) {
     askTimer = 0;
     const { level, look, lookKey } = v.shown;
     if (v.gone || !look) return;
-    const { list, ahead, content } = wants();
-    if (content === sent) return;
-    sent = content;
+    const { list, ahead, keys } = wants();
+    if (keys.length === pending.size && keys.every((key) => pending.has(key))) return;
+    pending = new Set(keys);
     number += 1;
     v.say({ kind: "view", number, level, tiles: list, look, key: lookKey, ...(ahead.length ? { ahead } : {}) });
     listen(list.length);
@@ -56,13 +58,7 @@ export function installTalk(v) {
     v.quiet = false;
     if (!waiting) return;
     quietTimer = setTimeout(() => { v.quiet = true; v.changed(); }, QUIET);
-    lostTimer = setTimeout(() => { sent = ""; v.changed(); }, LOST);
-  }
-
-  // After an answer the request in the kernel still holds; note what is left of it as sent.
-  function settle() {
-    sent = wants().content;
-    v.changed();
+    lostTimer = setTimeout(() => { pending.clear(); v.changed(); }, LOST);
   }
 
   function retry() {
@@ -86,7 +82,8 @@ export function installTalk(v) {
       retryAfter = FIRST_RETRY;
       v.received += 1;
     }
-    settle();
+    pending.delete(key); // the request holds for what is left of it
+    v.changed();
   };
 
   const onMessage = (message, buffers) => v.messages[message.kind]?.(message, buffers);
