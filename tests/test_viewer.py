@@ -5,6 +5,7 @@ Its page in a real browser is tested in tests/browser/test_viewer.py.
 
 import io
 import json
+import re
 import shutil
 import threading
 import time
@@ -1103,3 +1104,43 @@ def test_tiles_of_the_planes_ahead_come_after_those_on_the_screen(tmp_path):
     page.wait(5)
     time.sleep(0.1)
     assert [content["look"] for content, _ in page.answers] == ["k", "z1", "z2", "z3", "z4"]
+
+
+# --- where a view begins ------------------------------------------------------------------------
+
+
+def test_a_view_may_begin_elsewhere(tmp_path):
+    opened = image(tmp_path / "image", [noise(2, 3, 40, 50)], "czyx")
+    start = {"z": 2, "y": 10, "x": 20.5, "zoom": 3, "channels": {"channel 1": [5, 50]}}
+    facts = dh.view(opened, start=start).facts
+    told = facts["start"]
+    assert (told["z"], told["y"], told["x"], told["zoom"]) == (2, 10, 20.5, 3)
+    assert told["channels"] == {1: [5, 50, 1, facts["channels"][1]["color"]]}
+    assert facts["code"] == f"open_multiscale({str(tmp_path / 'image')!r})"
+    assert (facts["labelCode"], facts["credit"]) == ("", [])
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        ({"z": 3}, "start has z 3, but z goes to 2"),
+        ({"t": 1}, "start has t 1, but t goes to 0"),
+        ({"y": "left"}, "'left' for y, which should be a number"),
+        ({"zoom": 0}, "zoom of 0 or less"),
+        ({"depth": 3}, "start may have t, z, y, x, zoom, channels, but not 'depth'"),
+        ({"channels": {"DAPI": [0, 1]}}, "'DAPI', but there are channel 0, channel 1"),
+        ({"channels": {0: [0]}}, "not two values to four"),
+    ],
+)
+def test_a_view_cannot_begin_where_there_is_nothing(tmp_path, start, said):
+    opened = image(tmp_path / "image", [noise(2, 3, 40, 50)], "czyx")
+    with pytest.raises(ValueError, match=re.escape(said)):
+        dh.view(opened, start=start)
+
+
+def test_an_image_without_an_address_has_no_link_and_says_so(tmp_path):
+    page = Page(dh.view(image(tmp_path / "image", [noise(40, 50)])))
+    page.viewer._on_message(None, page.message("link", start={"y": 1, "x": 1, "zoom": 1}), [])
+    [(content, _)] = page.wait(1)
+    assert content["href"] == ""
+    assert content["text"].startswith("No link: ")

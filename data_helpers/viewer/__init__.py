@@ -2,6 +2,7 @@
 
 ==================  =====================================================================
 ``widget``          `view` and `Viewer`: pan and zoom by tiles
+``start``           where a view begins, and the code and the link that open it there
 ``page_source``     the JavaScript and the style of their page, from the files in ``page``
 ``scene``           what there is to see in an image
 ``look``            which plane is shown, and how

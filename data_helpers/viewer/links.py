@@ -192,7 +192,7 @@ def viewer_links(image: int | str | Multiscale) -> ViewerLinks:
     links = {"vizarr": f"{VIZARR}?{query}"}
     if readable:
         state = state_of(readable, title or _last_part(readable), image_id or opened)
-        links["neuroglancer"] = f"{NEUROGLANCER}#!{_fragment(state)}"
+        links["neuroglancer"] = f"{NEUROGLANCER}#!{fragment_of(state)}"
         if len(state["layers"]) > 1:
             said.append(MISSING_CHANNEL)
     links["validator"] = f"{VALIDATOR}?{query}"
@@ -267,7 +267,7 @@ def _zip_links(image: Multiscale, title: str) -> ViewerLinks:
     return links
 
 
-def _fragment(state: dict[str, Any]) -> str:
+def fragment_of(state: dict[str, Any]) -> str:
     """JSON as the part of an address after the ``#!``."""
     return quote(json.dumps(state, separators=(",", ":")), safe="/:,;=()*!")
 

@@ -67,6 +67,41 @@ def state_of(address: str, name: str, image: Multiscale | int | None) -> dict[st
     return state
 
 
+def moved(
+    state: dict[str, Any],
+    place: dict[str, Any],
+    shown: dict[int, tuple[tuple[float, float], str]],
+) -> dict[str, Any]:
+    """A state that looks at another place, and shows these channels only.
+
+    Parameters
+    ----------
+    state : dict
+        As `state_of` makes it.
+    place : dict
+        ``y``, ``x`` and ``z`` in pixels, and ``zoom``, in screen pixels for one of them.
+    shown : dict
+        For each visible channel its window and its colour.
+    """
+    position = state.get("position")
+    if position:
+        names = list(state["dimensions"])
+        for axis in "xyz":
+            if axis in place and axis in names:
+                position[names.index(axis)] = place[axis] + (0.5 if axis == "z" else 0)
+        if "zoom" in place:
+            state["crossSectionScale"] = 1 / place["zoom"]
+    for layer in state["layers"]:
+        if "localPosition" not in layer:
+            continue
+        [number] = layer["localPosition"]
+        layer["visible"] = number in shown
+        if number in shown:
+            window, color = shown[number]
+            layer["shaderControls"] = {"window": {"range": list(window)}, "color": f"#{color}"}
+    return state
+
+
 def _dimension(axis: Axis) -> list[Any] | None:
     """Size of a pixel along an axis in metres, or without a unit; None if the unit is no length."""
     if not axis.unit:

@@ -24,6 +24,7 @@ PARTS = (
     "channels",
     "contrast",
     "where",
+    "share",
     "hands",
     "main",
 )

@@ -21,6 +21,7 @@ from .contrast import contrast
 from .label_paint import Drawn
 from .latest_tasks import LatestTaskQueue, Task, Wanted
 from .scene import TILE, Look, Scene
+from .start import checked_start, code_for, credit_of, labels_code, link_to
 from .tiles import ChunkCache, NotWantedError
 
 if TYPE_CHECKING:
@@ -58,10 +59,10 @@ class Viewer(anywidget.AnyWidget):
     selection = traitlets.Any(None, allow_none=True)
     chosen = traitlets.Unicode("").tag(sync=True)
 
-    def __init__(self, scene: Scene, height: int) -> None:
+    def __init__(self, scene: Scene, height: int, start: dict[str, Any] | None = None) -> None:
         self._scene = scene
         self._tasks = LatestTaskQueue()
-        super().__init__(facts=_facts(scene, height), overview=scene.overview)
+        super().__init__(facts=_facts(scene, height, start or {}), overview=scene.overview)
         self.on_msg(self._on_message)
 
     def __repr__(self) -> str:
@@ -90,6 +91,8 @@ class Viewer(anywidget.AnyWidget):
                 self._tasks.submit(f"{slot} contrast", [self._contrast_task(message, look)])
             elif message["kind"] == "value":
                 self._tasks.submit(f"{slot} value", [self._value_task(message, look)])
+            elif message["kind"] == "link":
+                self._answer({"view": slot} | link_to(self._scene, look, message["start"]))
             elif message["kind"] in ("pick", "about"):
                 self._tasks.submit(f"{slot} pick", [self._pick_task(message, look)])
 
@@ -217,7 +220,7 @@ def _sentence(error: Exception) -> str:
     return f"This part of the image cannot be shown ({type(error).__name__}: {one_line(error)})."
 
 
-def _facts(scene: Scene, height: int) -> dict[str, Any]:
+def _facts(scene: Scene, height: int, start: dict[str, Any]) -> dict[str, Any]:
     size, why_not = finest_pixel(scene.image)
     look = scene.start
     first = scale_yx(scene.image, 0)
@@ -232,7 +235,10 @@ def _facts(scene: Scene, height: int) -> dict[str, Any]:
             for level in scene.levels
         ],
         "sizes": {axis: scene.sizes.get(axis, 1) for axis in "tcz"},
-        "start": {"t": look.t, "z": look.z},
+        "start": {"t": look.t, "z": look.z} | checked_start(scene, start),
+        "code": code_for(scene.image),
+        "labelCode": labels_code(scene.image, scene.labels),
+        "credit": credit_of(scene.image),
         "channels": [
             {
                 "label": band.label,
@@ -261,6 +267,7 @@ def view(
     labels: bool | str | Multiscale | None = None,
     table: DataFrame | None = None,
     height: int = 480,
+    start: dict[str, Any] | None = None,
 ) -> Viewer:
     """Look at an image of any size: drag to move, scroll to zoom, sliders for t, z and contrast.
 
@@ -281,6 +288,10 @@ def view(
         row. Without a table, area and mean intensity are measured in the plane that is shown.
     height : int
         Height of the picture, in screen pixels.
+    start : dict, optional
+        The place, plane, channels and contrast to begin with, as *Copy as code* writes it:
+        ``{"t": 0, "z": 128, "y": 90, "x": 150, "zoom": 2, "channels": {0: [10, 900]}}``. See
+        `checked_start`.
 
     Returns
     -------
@@ -293,6 +304,8 @@ def view(
         There is no such label image.
     TypeError
         `image` is not a `Multiscale`.
+    ValueError
+        `start` names something that there is not.
     """
     if not isinstance(image, Multiscale):
         raise TypeError(f"view() shows what open_multiscale() returns, not {type(image).__name__}")
@@ -305,4 +318,4 @@ def view(
         found = image.label()
     elif labels is None and image.parent:  # a label image: outline its own labels
         found = image
-    return Viewer(Scene(image, found, table, _chunks), max(int(height), 120))
+    return Viewer(Scene(image, found, table, _chunks), max(int(height), 120), start)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
+import PIL.Image
 import pytest
 from playwright.sync_api import Page
 from support.images import axes, halve, noise, scales, write_json, write_v2
@@ -423,6 +427,28 @@ def test_play_goes_round_and_stops(show: Make, film: dh.Multiscale) -> None:
     assert all(len(said["ahead"]) <= 2 for said in asked)
 
 
+def test_a_late_answer_does_not_hide_what_was_not_asked_yet(
+    show: Make, film: dh.Multiscale
+) -> None:
+    """The answer to one plane comes after the next is drawn, but before it is asked for."""
+    view = show(film)
+    view.control("t").press("Home")
+    view.settle()
+    key = [said for said in view.said if said["kind"] == "view"][-1]["key"]
+    late = {"kind": "tile", "look": key, "level": 0, "ty": 0, "tx": 0, "error": "late"}
+    view.page.evaluate(
+        """async (late) => {
+            const slider = document.querySelector("[name=t]")
+            slider.value = 4
+            slider.dispatchEvent(new Event("input"))
+            await new Promise(requestAnimationFrame)
+            window.answer(late, [])
+        }""",
+        late,
+    )
+    view.settle()
+
+
 def test_play_waits_for_the_picture_and_queues_nothing(show: Make, film: dh.Multiscale) -> None:
     """Without answers it stays on its plane, however many frames a second are asked for."""
     view = show(film)
@@ -434,3 +460,73 @@ def test_play_waits_for_the_picture_and_queues_nothing(show: Make, film: dh.Mult
     assert view.control("t").input_value() == "1"
     assert view.page.evaluate("() => window.outbox.length") <= 4
     view.until(lambda: view.control("t").input_value() == "3")
+
+
+# --- keep and share -----------------------------------------------------------------------------
+
+
+def test_copied_code_opens_the_same_view(
+    show: Make, cells: dh.Multiscale, page: Page, browser: Any
+) -> None:
+    view = show(cells, labels=True)
+    view.press(*["+"] * 3, "ArrowRight")
+    view.control("z").press("PageUp")
+    view.control("c", 1).press("Space")
+    view.control("gamma", 0).press("ArrowRight")
+    view.control("color", 0).fill("#ff8000")
+    view.settle()
+    before, look = view.picture(), last_look(view)
+    view.button("Copy as code what opens this view").click()
+    code = view.control("code").input_value()
+    assert code.startswith("view(open_multiscale(6001247), labels=")
+    names = {"view": partial(dh.view, height=360), "open_multiscale": dh.open_multiscale}
+    again = eval(code, names)
+    view.page.evaluate("() => window.end()")
+    second = ViewerPage(page, again).settle()
+    assert last_look(second) == look
+    assert second.root.get_attribute("data-centre") == view.root.get_attribute("data-centre")
+    assert second.picture() == before
+    assert not second.control("c", 1).is_checked()
+
+
+def test_a_saved_picture_has_a_bar_and_says_what_it_is(
+    show: Make, cells: dh.Multiscale, tmp_path: Path
+) -> None:
+    view = show(cells)
+    with view.page.expect_download() as waiting:
+        view.button("Save picture: what is in view, as a PNG file").click()
+    assert waiting.value.suggested_filename == "IDR_6001247_synthetic_stand_in_.png"
+    waiting.value.save_as(tmp_path / "saved.png")
+    saved = np.asarray(PIL.Image.open(tmp_path / "saved.png").convert("L"))
+    size = view.canvas.bounding_box()
+    assert saved.shape[1] == size["width"] and saved.shape[0] > size["height"] + 50
+    assert saved[int(size["height"]) :].max() > 200  # words below the picture
+    assert "Synthetic" in view.viewer.facts["credit"][0]
+
+
+def test_a_link_opens_neuroglancer_at_the_same_place(show: Make, cells: dh.Multiscale) -> None:
+    view = show(cells)
+    view.press(*["+"] * 3)
+    view.control("c", 1).press("Space")
+    view.settle()
+    view.button("Neuroglancer: make a link to this view").click()
+    link = view.root.get_by_role("link", name="Open this view in Neuroglancer")
+    view.until(link.is_visible)
+    state = json.loads(unquote((link.get_attribute("href") or "").split("#!")[1]))
+    zoom = 1 / state["crossSectionScale"]
+    assert f"at {zoom * 100:.3g} %" in view.root.locator(".ozv-status").inner_text()
+    assert [layer["visible"] for layer in state["layers"]] == [True, False]
+    assert state["layers"][0]["shaderControls"]["color"] == "#0000FF"
+    assert "real pixels" in view.root.locator(".ozv-told").inner_text()
+
+
+def test_full_screen_and_back(show: Make, cells: dh.Multiscale) -> None:
+    view = show(cells)
+    height = view.canvas.bounding_box()["height"]
+    view.button("Full screen (key f)").click()
+    view.until(lambda: view.page.evaluate("() => document.fullscreenElement?.className") == "ozv")
+    view.until(lambda: view.canvas.bounding_box()["height"] > height + 50)
+    view.settle()
+    view.press("f")
+    view.until(lambda: view.page.evaluate("() => document.fullscreenElement") is None)
+    view.until(lambda: view.canvas.bounding_box()["height"] == height)

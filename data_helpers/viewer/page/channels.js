@@ -14,7 +14,7 @@ function channelRow(v, channel, c) {
   const look = v.look.channels[c];
   const named = `channel ${channel.label}`;
   const row = element("div", { className: "ozv-row", role: "group", label: named });
-  row.append(checkbox("c", channel.shown, (on) => {
+  row.append(checkbox("c", look.on, (on) => {
     look.on = on;
     v.changed();
   }, channel.label));

@@ -11,6 +11,7 @@ import { installPaint } from "./paint.js";
 import { installPick } from "./pick.js";
 import { installPlay } from "./play.js";
 import { installReport } from "./report.js";
+import { installShare } from "./share.js";
 import { makeState } from "./state.js";
 import { decode } from "./store.js";
 import { installTalk } from "./talk.js";
@@ -18,7 +19,7 @@ import { installWhere } from "./where.js";
 
 const CONCERNS = [
   installPaint, installReport, installTalk, installControls, installPlay, installLabels, installPick, installChannels,
-  installContrast, installWhere, installHands,
+  installContrast, installWhere, installHands, installShare,
 ];
 
 function buildPage(v) {
@@ -52,13 +53,16 @@ function buildPage(v) {
 function watchSize(v) {
   const { canvas, stage } = v.parts;
   const resized = new ResizeObserver(() => {
-    const width = Math.floor(stage.clientWidth), ratio = Math.min(window.devicePixelRatio || 1, 2);
-    if (!width || (width === v.size.width && ratio === v.size.ratio)) return;
-    v.size = { width, height: v.facts.height, ratio };
+    const width = Math.floor(stage.clientWidth), height = Math.floor(stage.clientHeight), ratio = Math.min(window.devicePixelRatio || 1, 2);
+    if (!width || (width === v.size.width && height === v.size.height && ratio === v.size.ratio)) return;
+    v.size = { width, height, ratio };
     canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(v.facts.height * ratio);
+    canvas.height = Math.round(height * ratio);
     if (v.fitted) v.fit();
-    else v.changed();
+    else {
+      v.view.zoom ||= v.smallest();
+      v.changed();
+    }
   });
   resized.observe(stage);
   v.endings.push(() => resized.disconnect());

@@ -9,14 +9,22 @@ const MOST_ZOOM = 64; // screen pixels for one of the finest level
 
 export function makeState(model) {
   const facts = model.get("facts");
+  const startOf = ({ shown, window, gamma, color }, c) => {
+    const given = facts.start.channels;
+    if (!given) return { on: shown, window: [...window], gamma, color };
+    if (!given[c]) return { on: false, window: [...window], gamma, color };
+    const [low, high, ...rest] = given[c];
+    return { on: true, window: [low, high], gamma: rest[0], color: rest[1] };
+  };
   const { height: H, width: W } = facts.levels[0];
   const v = {
     model,
     facts,
     id: `ozv${Math.random().toString(36).slice(2)}`,
     look: {
-      ...facts.start,
-      channels: facts.channels.map(({ shown: on, window, gamma, color }) => ({ on, window: [...window], gamma, color })),
+      t: facts.start.t,
+      z: facts.start.z,
+      channels: facts.channels.map(startOf),
       labels: facts.labels,
       drawn: { fill: 0, each: false, alone: false },
       chosen: "",
@@ -24,8 +32,8 @@ export function makeState(model) {
     tiles: new Tiles(),
     failed: new Map(), // key of a tile: why it failed
     overview: null,
-    view: { y: H / 2, x: W / 2, zoom: 0 },
-    fitted: true, // as long as nobody moved, a change of width fits again
+    view: { y: facts.start.y ?? H / 2, x: facts.start.x ?? W / 2, zoom: facts.start.zoom ?? 0 },
+    fitted: !["y", "x", "zoom"].some((key) => key in facts.start), // as long as nobody moved, a change of width fits again
     size: { width: 0, height: facts.height, ratio: 1 },
     shown: { level: 0, wanted: [], missing: [] },
     received: 0,
@@ -49,7 +57,7 @@ export function makeState(model) {
   };
   v.endings.push(() => cancelAnimationFrame(frame));
 
-  const smallest = () => Math.min(v.size.width / W, v.size.height / (H * facts.stretch), 32);
+  v.smallest = () => Math.min(v.size.width / W, v.size.height / (H * facts.stretch), 32);
   v.zoomY = () => v.view.zoom * facts.stretch;
   v.toScreen = (y, x) => [
     (y - v.view.y) * v.zoomY() + v.size.height / 2,
@@ -62,17 +70,17 @@ export function makeState(model) {
   v.box = () => [...v.toImage(0, 0), ...v.toImage(v.size.height, v.size.width)];
   v.move = (y, x, zoom = v.view.zoom) => {
     v.fitted = false;
-    v.view = { y: clamp(y, 0, H), x: clamp(x, 0, W), zoom: clamp(zoom, smallest() / 2, MOST_ZOOM) };
+    v.view = { y: clamp(y, 0, H), x: clamp(x, 0, W), zoom: clamp(zoom, v.smallest() / 2, MOST_ZOOM) };
     v.changed();
   };
   v.fit = () => {
-    v.view = { y: H / 2, x: W / 2, zoom: smallest() };
+    v.view = { y: H / 2, x: W / 2, zoom: v.smallest() };
     v.fitted = true;
     v.changed();
   };
   v.zoomBy = (factor, sy = v.size.height / 2, sx = v.size.width / 2) => {
     const [y, x] = v.toImage(sy, sx);
-    const zoom = clamp(v.view.zoom * factor, smallest() / 2, MOST_ZOOM);
+    const zoom = clamp(v.view.zoom * factor, v.smallest() / 2, MOST_ZOOM);
     v.move(y - (sy - v.size.height / 2) / (zoom * facts.stretch), x - (sx - v.size.width / 2) / zoom, zoom);
   };
 
