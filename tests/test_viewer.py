@@ -1138,6 +1138,12 @@ def test_a_view_cannot_begin_where_there_is_nothing(tmp_path, start, said):
         dh.view(opened, start=start)
 
 
+def test_a_synthetic_picture_says_so_and_names_the_paper(offline):
+    synthetic, source = dh.view(dh.open_multiscale(6001247)).facts["credit"]
+    assert synthetic.startswith("Synthetic: painted, no real pixels.")
+    assert source.startswith("Blin et al. (2019)") and "., doi" not in source
+
+
 def test_an_image_without_an_address_has_no_link_and_says_so(tmp_path):
     page = Page(dh.view(image(tmp_path / "image", [noise(40, 50)])))
     page.viewer._on_message(None, page.message("link", start={"y": 1, "x": 1, "zoom": 1}), [])

@@ -117,7 +117,7 @@ def credit_of(image: Multiscale) -> list[str]:
     known = IMAGES.get(whole.image_id) if whole.image_id else None
     if known is None:
         return []
-    source = f"{known.citation}, doi:{known.doi}"
+    source = f"{known.citation.rstrip('.')}, doi:{known.doi}"
     if image.synthetic:
         return ["Synthetic: painted, no real pixels. It stands in for an image of", source]
     return [source, f"{known.licence}, doi:{known.data_doi}"]

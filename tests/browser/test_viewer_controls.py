@@ -87,6 +87,9 @@ def test_a_viewer_that_ends_gives_its_pictures_back(show: Make, cells: dh.Multis
 def test_axe_finds_no_barrier(show: Make, cells: dh.Multiscale, dark: bool) -> None:
     view = show(cells, dark, labels=True)
     view.press(*["+"] * 4, "Enter")
+    view.button("Copy as code what opens this view").click()
+    view.button("Neuroglancer: make a link to this view").click()
+    view.until(view.root.get_by_role("link").is_visible)
     view.settle()
     view.page.evaluate((install() / "axe-core" / "axe.min.js").read_text(encoding="utf-8") + "; 0")
     found = view.page.evaluate("""async () => (await axe.run(".ozv")).violations.map(

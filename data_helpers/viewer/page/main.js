@@ -37,7 +37,7 @@ function buildPage(v) {
   parts.stage = element("div", { className: "ozv-stage" }, parts.canvas, parts.bar, parts.map, parts.buttons, parts.hint);
   parts.stage.style.height = `${facts.height}px`;
   parts.status = element("span", { className: "ozv-status", id: `${id}-status` });
-  const keys = element("div", { className: "ozv-keys", id: `${id}-keys`, textContent: "Drag or arrow keys move, wheel or + and − zoom, 0 shows all, a sets contrast, r resets it, click or Enter reads values." });
+  const keys = element("div", { className: "ozv-keys", id: `${id}-keys`, textContent: `Drag or arrow keys move, wheel or + and − zoom, 0 shows all, a sets contrast, r resets it, click or Enter reads values, ${facts.sizes.t > 1 || facts.sizes.z > 1 ? "space plays, " : ""}f fills the screen.` });
   parts.foot = element("div", { className: "ozv-foot" }, parts.status, parts.where);
   const note = element("div", { className: "ozv-foot ozv-note", textContent: facts.note ?? "", hidden: !facts.note });
   parts.trouble = element("div", { className: "ozv-error", role: "alert" });
