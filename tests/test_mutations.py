@@ -157,7 +157,7 @@ def look_at_image(image):
     notes = notes_on(picture) if picture.ndim == 2 else {}
     shown = Shown(image, last, picture.shape[:2], (0, 1), position, color=color, notes=notes)
     assert_plain(sentence([shown]), 4000)
-    facts = _facts(Scene(image, None, None, ChunkCache()), 480)
+    facts = _facts(Scene(image, None, None, ChunkCache()), 480, {})
     json.dumps(facts, allow_nan=False).encode()
     assert_plain(facts["title"] + facts["unknown"] + facts["note"], 4000)
 

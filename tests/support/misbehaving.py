@@ -6,6 +6,7 @@ request of the key, in this order, and the true answer after the last; `forever=
 last one for good.
 """
 
+import contextlib
 import os
 import socket
 import struct
@@ -81,6 +82,25 @@ class MisbehavingServer:
 class QuietServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
+
+    def __init__(self, *arguments):
+        self._open = set()
+        super().__init__(*arguments)
+
+    def process_request(self, request, client_address):
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request):
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self):
+        """Hang up, too: a thousand kept connections are more than `select` can watch."""
+        super().server_close()
+        for request in list(self._open):
+            with contextlib.suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request, client_address):
         """Say nothing: a client that hangs up is part of the game."""
