@@ -83,7 +83,7 @@ def test_the_viewer_of_a_notebook_shows_more_when_moved(
             viewer.locator("input[name=z]").focus()
             notebook.page.keyboard.press("ArrowRight")
         else:
-            viewer.locator("canvas").focus()
+            viewer.locator("canvas[role=application]").focus()
             for _ in range(6):
                 notebook.page.keyboard.press("+")
         notebook.wait_for(MORE, [root, int(before or 0)], 60)
