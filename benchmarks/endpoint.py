@@ -11,25 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
-import subprocess
-import sys
-import threading
-import urllib.request
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from .loopback import ServerProcess, ask, serve
 from .objects import Objects
 
-HOST = "127.0.0.1"
 CONTROL = "/control"
-PATIENCE = 30.0  # seconds until it must have started; it takes about one
 HELD_AT_MOST = 10.0  # seconds that requests are held back, see Settings.hold
 
 
@@ -183,49 +176,11 @@ class Answering:
         return web.json_response(counts)
 
 
-async def serve() -> None:
-    """Serve until standard input closes: the program that started this one is gone."""
-    runner = web.ServerRunner(web.Server(Answering(), access_log=None))
-    await runner.setup()
-    site = web.TCPSite(runner, HOST, 0, backlog=512)
-    await site.start()
-    print(f"http://{HOST}:{runner.addresses[0][1]}", flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    os._exit(0)  # a client's idle connection is no reason to stay
-
-
-class Endpoint:
-    """A running endpoint.
-
-    Attributes
-    ----------
-    address : str
-        Such as ``http://127.0.0.1:40123``; the images are in its bucket ``idr``.
-    """
+class Endpoint(ServerProcess):
+    """A running endpoint; the images are in the bucket ``idr`` of its address."""
 
     def __init__(self) -> None:
-        root = str(Path(__file__).resolve().parents[1])
-        paths = filter(None, [root, os.environ.get("PYTHONPATH", "")])
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.endpoint"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-            encoding="utf-8",
-        )
-        timer = threading.Timer(PATIENCE, self._process.kill)
-        timer.start()
-        assert self._process.stdout is not None
-        self.address = self._process.stdout.readline().strip()
-        timer.cancel()
-        if not self.address:
-            raise RuntimeError(f"the endpoint did not start within {PATIENCE:g} s")
-
-    def __enter__(self) -> Endpoint:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
+        super().__init__("benchmarks.endpoint")
 
     def set(self, settings: Settings | None = None) -> None:
         """Choose how it answers from now on, and count anew."""
@@ -234,18 +189,6 @@ class Endpoint:
     def counts(self) -> dict[str, Any]:
         """What it was asked for since the last `set`."""
         return control(self.address)
-
-    def stop(self) -> None:
-        """End its process."""
-        if self._process.stdin and not self._process.stdin.closed:
-            self._process.stdin.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
 
 
 def control(address: str, settings: Settings | None = None) -> dict[str, Any]:
@@ -260,12 +203,8 @@ def control(address: str, settings: Settings | None = None) -> dict[str, Any]:
         that had to be painted first: the time of such a run is no measure).
     """
     body = None if settings is None else json.dumps(asdict(settings)).encode()
-    request = urllib.request.Request(address + CONTROL, body)
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(request, timeout=PATIENCE) as answer:
-        counts: dict[str, Any] = json.load(answer)
-    return counts
+    return ask(address + CONTROL, body)
 
 
 if __name__ == "__main__":
-    asyncio.run(serve())
+    asyncio.run(serve(Answering()))

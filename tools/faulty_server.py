@@ -25,7 +25,8 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-HOST = "127.0.0.1"
+from benchmarks.loopback import serve
+
 COUNTS = "/counts"
 OUTAGE_EVERY, OUTAGE_SECONDS = 40.0, 3.0
 HANG_SECONDS = 45.0
@@ -184,17 +185,6 @@ def reset(request: web.BaseRequest) -> web.StreamResponse:
     return web.Response(status=500)  # nobody gets this
 
 
-async def serve(folder: str, upstream: str, seed: int, without: list[str]) -> None:
-    """Serve until standard input closes: the program that started this one is gone."""
-    server = FaultyServer(folder, upstream, seed, without)
-    runner = web.ServerRunner(web.Server(server, access_log=None))
-    await runner.setup()
-    site = web.TCPSite(runner, HOST, 0, backlog=512)
-    await site.start()
-    print(f"http://{HOST}:{runner.addresses[0][1]}", flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    os._exit(0)  # a client's idle connection is no reason to stay
-
-
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:]))
+    folder, upstream, seed, *without = sys.argv[1:]
+    asyncio.run(serve(FaultyServer(folder, upstream, int(seed), without)))

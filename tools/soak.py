@@ -20,15 +20,13 @@ import contextlib
 import json
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +37,7 @@ import zarr
 from numcodecs import Blosc, GZip, Zstd
 from zarr.codecs import BloscCodec, ZstdCodec
 
+from benchmarks.loopback import ServerProcess, ask
 from data_helpers import (
     DiskCache,
     MemoryCache,
@@ -305,36 +304,6 @@ def read_once(
     report.wrong += int(np.count_nonzero(pixels != expected))
 
 
-@contextlib.contextmanager
-def faulty_server(
-    folder: Path, upstream: str, seed: int, without: Sequence[str] = ()
-) -> Iterator[str]:
-    """Start the server; its address."""
-    paths = filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tools.faulty_server", folder, upstream, str(seed), *without],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-    )
-    assert process.stdin and process.stdout
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.stdin.close()
-        process.wait(10)
-        process.stdout.close()
-
-
-def counts_of(address: str) -> dict[str, int]:
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(f"{address}/counts", timeout=30) as answer:
-        counts: dict[str, int] = json.load(answer)
-    return counts
-
-
 def soak(
     seconds: float, seed: int = 0, threads: int = THREADS, without: Sequence[str] = ()
 ) -> Report:
@@ -356,11 +325,13 @@ def soak(
         truths = write_own(Path(place, "images"))
         server = start()
         try:
-            with faulty_server(Path(place, "images"), server.endpoint, seed, without) as at:
+            arguments = (Path(place, "images"), server.endpoint, str(seed), *without)
+            with ServerProcess("tools.faulty_server", *arguments) as faulty:
+                at = faulty.address
                 targets = own_targets(at, truths) + stand_in_targets(at, server.endpoint)
                 caches = ["off", MemoryCache(8), DiskCache(Path(place, "cache"), 4)]
                 work_in_threads(seconds, seed, threads, (targets, caches), report)
-                report.server = counts_of(at)
+                report.server = ask(at + "/counts")
         finally:
             server.stop()
     return report
