@@ -11,8 +11,7 @@ from typing import Any
 
 from ._formatting import plain_text
 from ._metadata.hints import as_name
-from ._metadata.paths import checked_path
-from .metadata import GROUP_DOCUMENT, malformed, ome_attributes
+from .metadata import GROUP_DOCUMENT, ome_attributes, path_inside
 from .store import RetryingStore
 
 LOOKED_AT = 5
@@ -46,7 +45,9 @@ def images_of(store: RetryingStore, zarr_format: int) -> dict[str, str]:
     names = names_in_xml(store.read_text("OME/METADATA.ome.xml"))
     series = ome_attributes(documents.get(listing, {})).get("series")
     if isinstance(series, list) and series:
-        paths = _inside(series, store.url)
+        listed = enumerate(series)
+        inside = [path_inside(path, f"series[{number}]", store.url) for number, path in listed]
+        paths = list(dict.fromkeys(inside))
     elif names:
         paths = [str(number) for number in range(len(names))]
     else:
@@ -83,12 +84,3 @@ def _name_of(document: dict[str, Any] | None) -> str | None:
         return None
     first = multiscales[0]
     return as_name(first, "name", "", []) if isinstance(first, dict) else ""
-
-
-def _inside(series: list[Any], where: str) -> list[str]:
-    """The paths of the images that are listed, if they lead to images of the collection."""
-    try:
-        paths = [checked_path(path, f"series[{number}]") for number, path in enumerate(series)]
-    except ValueError as error:
-        raise malformed(where, str(error)) from None
-    return list(dict.fromkeys(paths))

@@ -234,6 +234,14 @@ def malformed(where: str, what: str) -> MalformedMetadataError:
     )
 
 
+def path_inside(path: object, key: str, where: str) -> str:
+    """A path that the metadata at an address name, if it leads inwards; see `checked_path`."""
+    try:
+        return checked_path(path, key)
+    except ValueError as error:
+        raise malformed(where, str(error)) from None
+
+
 def ome_attributes(document: dict[str, Any]) -> dict[str, Any]:
     """OME metadata from ``.zattrs`` (as they are) or ``zarr.json`` (below attributes, ome)."""
     if document.get("zarr_format") != 3:

@@ -15,10 +15,9 @@ from typing import Any
 
 from .._formatting import as_written, in_short, plain_text
 from .._metadata.hints import as_name
-from .._metadata.paths import checked_path
 from .._warning import warn
 from ..errors import MalformedMetadataError
-from ..metadata import malformed, ome_attributes
+from ..metadata import malformed, ome_attributes, path_inside
 
 MOST_NAMES = 500
 """Rows, and columns, of a plate at most; the largest plates on sale have 48 and 72."""
@@ -196,7 +195,7 @@ def read_well(document: dict[str, Any], where: str) -> list[WellImage]:
         if not isinstance(path, str) or not path.strip("/"):
             raise malformed(where, f"number {number} of images has no path: {_said(image)}")
         acquisition = image.get("acquisition")
-        path = _inside(path, f"images[{number}].path", where)
+        path = path_inside(path.strip("/"), f"images[{number}].path", where)
         images.append(WellImage(path, acquisition if isinstance(acquisition, int) else None))
     return images
 
@@ -264,14 +263,6 @@ def _advise_on_well(images: Sequence[WellImage], where: str) -> str:
     return f"a well: open one of its fields, which are {addresses}"
 
 
-def _inside(path: str, key: str, where: str) -> str:
-    """A path without slashes around it, if it leads inwards."""
-    try:
-        return checked_path(path.strip("/"), key)
-    except ValueError as error:
-        raise malformed(where, str(error)) from None
-
-
 def _said(value: Any) -> str:
     """A value as it stands there, and cut short."""
     text = repr(value)
@@ -316,7 +307,7 @@ def _read_wells(
         path = listed.get("path") if isinstance(listed, dict) else None
         if not isinstance(path, str) or not path.strip("/"):
             raise malformed(where, f"number {number} of wells has no path: {_said(listed)}")
-        path = _inside(path, f"wells[{number}].path", where)
+        path = path_inside(path.strip("/"), f"wells[{number}].path", where)
         row, column = _place(path, listed, rows, columns, where, clashes)
         well = Well(f"{rows[row]}/{columns[column]}", path, row, column)
         other = wells.setdefault((row, column), well)
