@@ -29,6 +29,7 @@ from data_helpers.viewer.contrast import contrast
 from data_helpers.viewer.label_paint import CHOSEN, Drawn, colors_of, paint_labels
 from data_helpers.viewer.latest_tasks import LatestTaskQueue
 from data_helpers.viewer.scene import Look, Scene
+from data_helpers.viewer.start import labels_code
 from data_helpers.viewer.tiles import ChunkCache, NotWantedError, merge, outlines, read_plane
 
 PAGE = page_source.script()
@@ -1072,6 +1073,21 @@ def test_the_chosen_label_is_white_and_may_be_the_only_one():
     nothing = np.zeros((6, 6, 3), np.uint8)
     paint_labels(nothing, labels, Drawn(alone=True), 0)
     assert not nothing.any()
+
+
+def test_copied_code_names_labels_as_they_are_called(served, tmp_path):
+    write_v2(tmp_path / "a b", [noise(8, 8)], {"axes": axes("yx")})
+    name = "Kerne ü, neu"
+    write_json(tmp_path / "a b" / "labels" / ".zattrs", {"labels": [name]})
+    write_v2(tmp_path / "a b" / "labels" / name, [noise(8, 8)], {"axes": axes("yx")})
+    image = dh.open_multiscale(f"{served.endpoint}/a%20b")
+    assert labels_code(image, image.label(name)) == repr(name)
+
+
+def test_labels_are_coloured_as_in_a_static_picture():
+    labels = np.array([[1, 2], [1381342, 65]], "u4")
+    static = dh.overlay_labels(np.zeros((2, 2)), labels, style="fill", opacity=1)
+    np.testing.assert_array_equal(colors_of(labels), np.rint(255 * static))
 
 
 def test_labels_may_be_filled_and_have_a_colour_each():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from typing import NamedTuple
 
 import numpy as np
@@ -15,14 +14,6 @@ CHOSEN = (255, 255, 255)
 
 CHOSEN_FILL = 0.35
 """How much white lies over the label that was clicked."""
-
-PALETTE = np.array(
-    [
-        [round(255 * part) for part in colorsys.hsv_to_rgb(n * 0.618034 % 1, 0.75, 1.0)]
-        for n in range(64)
-    ],
-    np.uint8,
-)
 
 
 class Drawn(NamedTuple):
@@ -83,9 +74,10 @@ def paint_labels(picture: np.ndarray, labels: np.ndarray, drawn: Drawn, chosen: 
 
 
 def colors_of(labels: np.ndarray) -> np.ndarray:
-    """A colour for each label, the same wherever it is seen; neighbours in number differ."""
-    numbers = labels.astype(np.int64) if labels.dtype.kind == "f" else labels
-    return PALETTE[(numbers % len(PALETTE)).astype(np.intp)]
+    """A colour for each label, the same as in a static picture; shape (y, x, 3), uint8."""
+    from ..display import label_colors  # here, since a viewer needs no Matplotlib otherwise
+
+    return np.rint(255 * label_colors(labels)).astype(np.uint8)
 
 
 def _blend(picture: np.ndarray, where: np.ndarray, colors: np.ndarray, share: float) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from ..addresses import shareable
+from ..addresses import last_part, shareable
 from ..multiscale import Multiscale
 from ..sources import IMAGES
 from .links import NEUROGLANCER, fragment_of, viewer_links
@@ -94,21 +94,16 @@ def _number(name: str, value: Any) -> float:
 def code_for(image: Multiscale) -> str:
     """Python that opens an image as it was opened, without any login."""
     if image.parent:
-        return f"{code_for(image.parent)}.label({last_part_of(image)!r})"
+        return f"{code_for(image.parent)}.label({last_part(image.url)!r})"
     given = image.image_id if image.image_id else repr(shareable(image.url))
     return f"open_multiscale({given})"
-
-
-def last_part_of(labels: Multiscale) -> str:
-    """The name of a label image."""
-    return labels.url.rstrip("/").rsplit("/", 1)[-1]
 
 
 def labels_code(image: Multiscale, labels: Multiscale | None) -> str:
     """What `view` was given as ``labels``; empty if nothing need be given."""
     if labels is None or labels is image:
         return ""
-    return repr(last_part_of(labels)) if labels.parent is image else code_for(labels)
+    return repr(last_part(labels.url)) if labels.parent is image else code_for(labels)
 
 
 def credit_of(image: Multiscale) -> list[str]:
