@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from data_helpers import IMAGES, Multiscale, OmeZarrError, choose_source, open_multiscale
+from data_helpers._display.pixels import brightness
 
 TILE = 256  # pixels, both ways
 
@@ -35,12 +36,6 @@ IMAGES_ON_THE_SITE = (
     Shown(9822152, "organoid", (6, 7, 8, 9), slice(0, 1), ("#ffffff",)),
     Shown(6001247, "blastocyst", (0,), slice(40, 220, 6), ("#ff5cff", "#5cff5c")),
 )
-
-
-def eight_bits(plane: np.ndarray, window: tuple[float, float]) -> np.ndarray:
-    """Pixels (y, x) as uint8, from black at the window's lower value to white at the upper."""
-    low, high = window
-    return (np.clip((plane - low) / (high - low), 0, 1) * 255).astype(np.uint8)
 
 
 def cut(plane: np.ndarray, folder: Path) -> None:
@@ -65,8 +60,8 @@ def write_tiles(image: Multiscale, shown: Shown, folder: Path) -> None:
         )
         for c, channel in enumerate(image.channels):
             for z in range(len(planes)):
-                grey = eight_bits(pixels[c, z], channel.window or (0, pixels[c].max()))
-                cut(grey, folder / str(number) / str(c) / str(z))
+                grey = brightness(pixels[c, z], channel.window or (0, pixels[c].max()))
+                cut((255 * grey).astype(np.uint8), folder / str(number) / str(c) / str(z))
     about = IMAGES[shown.image_id]
     described = {
         "title": image.title,
