@@ -123,7 +123,7 @@ def test_an_exercise_counts_by_its_solution(tmp_path):
 
 
 def test_each_limit_is_noticed(count):
-    names = [f"name_{letter}" for letter in "abcdefghijklm"]
+    names = [f"name_{letter}" for letter in "abcdefghijklm"] + ["practice_server"]
     code = "\n".join(f"{name}()" for name in names)
     texts = [f"# Title\n\n[a](b) [c](d) {'word ' * 120}"]
     found = count(f"from data_helpers import {', '.join(names)}\n{code}", texts=texts)
