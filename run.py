@@ -37,7 +37,7 @@ from tools.places import can_write, led_places  # noqa: E402
 
 NOTEBOOK = "notebooks/01_what_is_ome_zarr.ipynb"
 OLDEST, NEWEST = (3, 11), (3, 13)
-ENVIRONMENTS = {"lab": (".venv", 1110), "test": (".venv-test", 2100)}  # folder, megabytes needed
+ENVIRONMENTS = {"lab": (".venv", 1110), "test": (".venv-test", 2400)}  # folder, megabytes needed
 NEWS = "@jupyterlab/apputils-extension:notification"
 NO_NEWS = {NEWS: {"fetchNews": "false", "checkForUpdates": False}}
 # What pip and venv say (a pattern), and what it means for somebody who has never met them.

@@ -19,10 +19,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from support.repository import ADDRESS, PROJECT, PYPROJECT, ROOT, committed, read
 
-from data_helpers import IMAGES
+from data_helpers import IMAGES, extras
 from tools import sync_dependencies
 
 LEAN = {Requirement(text).name: Requirement(text) for text in PROJECT["dependencies"]}
+EXTRA = {
+    group: {Requirement(text).name for text in texts}
+    for group, texts in PROJECT["optional-dependencies"].items()
+}
 
 
 # --- dependencies ---------------------------------------------------------------------------
@@ -53,7 +57,8 @@ def test_a_changed_dependency_is_noticed(tmp_path, monkeypatch):
 def test_locks_have_hashes_and_no_addresses(name):
     text = read(ROOT / name)
     pins = re.findall(r"^([a-z0-9][\w.-]*)==", text, re.MULTILINE)
-    assert set(LEAN) <= {canonicalize_name(pin) for pin in pins}
+    wanted = EXTRA.get(Path(name).stem, set(LEAN)) - {"jsonschema", "tifffile"}  # of lab.txt
+    assert wanted <= {canonicalize_name(pin) for pin in pins}
     blocks = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
     assert all("--hash=sha256:" in block for block in blocks)
     assert "://" not in text
@@ -66,6 +71,20 @@ def test_the_lean_lock_is_a_part_of_the_test_lock():
     lab, test = pins("requirements/lab.txt"), pins("requirements/test.txt")
     assert lab < test
     assert not [pin for pin in lab if pin.startswith(("pytest", "boto3", "mypy", "ruff"))]
+    for extra in EXTRA:
+        more = pins(f"requirements/{extra}.txt")
+        assert more and more < test and not more & lab
+
+
+def test_optional_packages_are_those_that_add_packages_names():
+    assert {group: set(names) for group, names in extras.GROUPS.items()} == EXTRA
+    assert set(sync_dependencies.EXTRAS) == set(EXTRA)
+
+
+def test_an_optional_package_changes_no_version_of_the_lean_set():
+    """centrosome asks for pillow<12; the learner's set has a later one, whatever it asks for."""
+    pillow = re.search(r"^pillow==(\d+)", read(ROOT / "requirements/lab.txt"), re.MULTILINE)
+    assert pillow and int(pillow[1]) >= 12
 
 
 def test_conda_environments_ask_for_the_python_of_pyproject():
@@ -125,11 +144,12 @@ def test_the_installed_numcodecs_unpickles_nothing():
 
 
 def test_readme_gives_the_reason_for_each_dependency():
-    table = re.search(r"^\| package \|.*\n\|[-| ]+\n((?:\|.*\n)+)", read(ROOT / "README.md"), re.M)
-    assert table, "README has no table of dependencies"
-    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table[1].splitlines()]
-    assert sorted(row[0].strip("`") for row in rows) == sorted(LEAN)
-    assert all(row[1] for row in rows)
+    found = re.findall(r"^\| package \|.*\n\|[-| ]+\n((?:\|.*\n)+)", read(ROOT / "README.md"), re.M)
+    assert len(found) == 2, "README has one table of dependencies and one of what notebooks add"
+    for text, names in zip(found, (LEAN, set().union(*EXTRA.values())), strict=True):
+        rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in text.splitlines()]
+        assert sorted(row[0].strip("`") for row in rows) == sorted(names)
+        assert all(row[1] for row in rows)
 
 
 def imported(source: str) -> set[str]:
@@ -148,9 +168,9 @@ def package_owners() -> Mapping[str, list[str]]:
     return packages_distributions()  # which reads the records of every installed package
 
 
-def undeclared(names: set[str]) -> set[str]:
+def undeclared(names: set[str], more: set[str] = frozenset()) -> set[str]:
     owners = package_owners()
-    lean = {canonicalize_name(name) for name in LEAN}
+    lean = {canonicalize_name(name) for name in {*LEAN, *more}}
     return {
         name for name in names if not lean & {canonicalize_name(o) for o in owners.get(name, [])}
     }
@@ -164,19 +184,26 @@ def notebook_code(path: Path) -> str:
 def test_learners_code_needs_the_lean_set_only():
     """The tests run beside many more packages, which would hide a missing dependency."""
     modules = {path: imported(read(path)) for path in (ROOT / "data_helpers").rglob("*.py")}
-    notebooks = {
-        path: imported(notebook_code(path))
-        for path in (ROOT / "notebooks").rglob("*.ipynb")
-        if ".ipynb_checkpoints" not in path.parts
-    }
-    everything = modules | notebooks
-    assert {
-        str(path): found for path, names in everything.items() if (found := undeclared(names))
-    } == {}
+    found = {str(path): undeclared(names) for path, names in modules.items()}
+    for path in (ROOT / "notebooks").rglob("*.ipynb"):
+        if ".ipynb_checkpoints" not in path.parts:
+            code = notebook_code(path)
+            found[str(path)] = undeclared(imported(code), added(code))
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def added(code: str) -> set[str]:
+    """Packages that a notebook adds to the lean set, by a call in the open."""
+    groups = re.findall(r"^add_packages\(\"(\w+)\"\)$", code, re.MULTILINE)
+    return set().union(*(EXTRA[group] for group in groups))
 
 
 def test_an_undeclared_import_is_noticed():
     assert undeclared(imported("import numpy, os\nfrom boto3 import client")) == {"boto3"}
+    code = "import sklearn"
+    assert undeclared(imported(code), added(code)) == {"sklearn"}
+    code = 'add_packages("segment")\nimport sklearn'
+    assert undeclared(imported(code), added(code)) == set()
 
 
 def test_an_installed_copy_has_every_module_and_data_file(tmp_path):
@@ -189,6 +216,8 @@ def test_an_installed_copy_has_every_module_and_data_file(tmp_path):
         names = set(wheel.namelist())
     sources = [path.relative_to(ROOT).as_posix() for path in committed()]
     assert {name for name in sources if name.startswith("data_helpers/")} - names == set()
+    locks = {name.rpartition("/")[2] for name in names if "/extra_metadata/" in name}
+    assert locks == {f"{group}.txt" for group in EXTRA}
 
 
 # --- committed files ------------------------------------------------------------------------

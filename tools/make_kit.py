@@ -3,7 +3,8 @@
 DIR becomes a folder that a learner copies and starts with `python3 run.py`, as always. It holds
 
 repository   the files of the last commit
-wheelhouse/  the packages of requirements/lab.txt for the chosen platforms and Pythons
+wheelhouse/  the packages of requirements/lab.txt, and those of write.txt and segment.txt that
+             single notebooks add, for the chosen platforms and Pythons
 mirror/      exactly the real chunks that the notebooks read, under 400 MB (see docs/mirror.md)
 KIT.txt      what it is and how to start
 
@@ -17,7 +18,6 @@ import argparse
 import io
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -27,28 +27,30 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from packaging.markers import Environment, Marker, default_environment
+from packaging.markers import Environment, default_environment
 
 from data_helpers._formatting import format_bytes
 from data_helpers.errors import OmeZarrError
+from data_helpers.extras import GROUPS, pins_of
 from data_helpers.sources import Source, find_source
 from tools.copy_mirror import copy_mirror
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements" / "lab.txt"
+LOCKS = [LOCK, *(ROOT / "requirements" / f"{group}.txt" for group in GROUPS)]
 PYTHONS = ("3.11", "3.12", "3.13")
 NOTE = "KIT.txt"
-WHEELS_MB = 250  # of one platform and Python
+WHEELS_MB = 350  # of one platform and Python
 LEFT_OUT = ".git .venv* .home __pycache__ .*_cache .coverage* wheelhouse mirror *.egg-info"
 
 # Of each platform: what its wheels may be tagged, best first, and what markers say there. Linux
-# needs glibc 2.28 (2018), macOS version 12 (2021) at least.
+# needs glibc 2.28 (2018), macOS version 12 (2021) at least; 13 for the S3 server of notebook 08.
 LINUX = [f"manylinux_2_{minor}" for minor in range(28, 4, -1)]
 LINUX += ["manylinux2014", "manylinux2010", "manylinux1", "linux"]
 PLATFORMS = {
     "linux-x86_64": ([f"{tag}_x86_64" for tag in LINUX], "linux", "Linux", "x86_64"),
     "linux-aarch64": ([f"{tag}_aarch64" for tag in LINUX], "linux", "Linux", "aarch64"),
-    "macos-arm64": (["macosx_12_0_arm64"], "darwin", "Darwin", "arm64"),
+    "macos-arm64": (["macosx_12_0_arm64", "macosx_13_0_arm64"], "darwin", "Darwin", "arm64"),
     "macos-x86_64": (["macosx_12_0_x86_64"], "darwin", "Darwin", "x86_64"),
     "windows-amd64": (["win_amd64"], "win32", "Windows", "AMD64"),
 }
@@ -80,18 +82,6 @@ def environment(name: str, python: str, patch: int) -> Environment:
     }
 
 
-def pins(lock: str) -> list[tuple[str, Marker | None]]:
-    """Return the requirements of a lock, each with its hashes but without its marker."""
-    found = []
-    for block in re.split(r"^(?=[A-Za-z0-9])", lock, flags=re.MULTILINE)[1:]:
-        head, *rest = block.split("\\\n")
-        requirement, _, marker = head.partition(";")
-        hashes = re.findall(r"--hash=\S+", "".join(rest))
-        text = " ".join([requirement.strip(), *hashes])
-        found.append((text, Marker(marker.strip()) if marker.strip() else None))
-    return found
-
-
 def wanted(lock: str, name: str, python: str) -> list[list[str]]:
     """Return the requirements for a platform and Python, as lists to download one by one.
 
@@ -101,7 +91,7 @@ def wanted(lock: str, name: str, python: str) -> list[list[str]]:
     lists: list[list[str]] = []
     for patch in (99, 0):
         there = environment(name, python, patch)
-        texts = [text for text, marker in pins(lock) if not marker or marker.evaluate(there)]
+        texts = [text for text, marker in pins_of(lock) if not marker or marker.evaluate(there)]
         new = [text for text in texts if not any(text in known for known in lists)]
         lists += [new] if new else []
     return lists
@@ -126,8 +116,8 @@ def download(requirements: list[str], name: str, python: str, wheelhouse: Path) 
 
 
 def fill_wheelhouse(wheelhouse: Path, platforms: list[str], pythons: list[str]) -> None:
-    """Download the learner's packages for each platform and Python."""
-    lock = LOCK.read_text(encoding="utf-8")
+    """Download the learner's packages, and those of single notebooks, for each of them."""
+    lock = "\n".join(path.read_text(encoding="utf-8") for path in LOCKS)
     wheelhouse.mkdir(parents=True, exist_ok=True)
     for name in platforms:
         for python in pythons:

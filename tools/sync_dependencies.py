@@ -4,8 +4,10 @@
     python3 run.py python tools/sync_dependencies.py --upgrade   take the newest releases
     python3 run.py python tools/sync_dependencies.py --check     change nothing, compare
 
-The files are requirements/test.txt and requirements/lab.txt (hashed locks for pip without download
-addresses, made by uv) and environment.yml and binder/environment.yml (made by pyproject2conda).
+The files are the hashed locks for pip without download addresses in requirements/ (made by uv), and
+environment.yml and binder/environment.yml (made by pyproject2conda). Of the locks, test.txt holds
+everything, lab.txt the learner's packages, and write.txt and segment.txt what single notebooks need
+on top of lab.txt, all in the versions of test.txt.
 Versions and hashes in the present locks are kept where they still fit, so a release that came out
 since is no difference.
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,10 +28,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = (
-    "requirements/test.txt",
-    "requirements/lab.txt",
-)  # lab takes test's versions
+EXTRAS = ("write", "segment")
+LAB = "requirements/lab.txt"
+LOCKS = ("requirements/test.txt", LAB, *(f"requirements/{name}.txt" for name in EXTRAS))
 CONDA = ("environment.yml", "binder/environment.yml")
 MADE = LOCKS + CONDA
 INDEX_UNREACHABLE = 75
@@ -54,7 +56,10 @@ def lock_command(lock: str, upgrade: bool) -> list[str]:
     command += ["--universal", "--python-version", "3.11", "--generate-hashes", "--quiet"]
     command += ["--custom-compile-command", "python3 run.py python tools/sync_dependencies.py"]
     command += ["--no-emit-index-url", "--no-emit-find-links"]
-    command += ["--group", "test"] if lock.endswith("test.txt") else ["-c", "requirements/test.txt"]
+    group = Path(lock).stem
+    command += ["--group", "test"] if group == "test" else ["-c", "requirements/test.txt"]
+    for extra in EXTRAS:
+        command += ["--extra", extra] if group in ("test", extra) else []
     return [*command, "--upgrade"] if upgrade else command
 
 
@@ -71,12 +76,27 @@ def run(command: Sequence[str], folder: Path) -> None:
 
 
 def make(folder: Path, upgrade: bool = False) -> None:
-    """Write all four files in a folder that holds pyproject.toml and the present locks."""
+    """Write all the files in a folder that holds pyproject.toml and the present locks."""
     for name in MADE:
         (folder / name).parent.mkdir(exist_ok=True)
     run([sys.executable, "-m", "pyproject2conda", "project", "--overwrite", "force"], folder)
     for lock in LOCKS:
         run(lock_command(lock, upgrade), folder)
+        if Path(lock).stem in EXTRAS:
+            leave_out(folder / lock, folder / LAB)
+
+
+def leave_out(lock: Path, held: Path) -> None:
+    """Take out of a lock whatever another one holds on the same computers."""
+    there = {block.partition("\\")[0] for block in blocks(held)}
+    head, *pins = blocks(lock)
+    kept = [block for block in pins if block.partition("\\")[0] not in there]
+    lock.write_text("".join([head, *kept]), encoding="utf-8", newline="\n")
+
+
+def blocks(lock: Path) -> list[str]:
+    """Return the head of a lock, and then each of its packages with its hashes."""
+    return re.split(r"^(?=[A-Za-z0-9])", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
 def differences(root: Path) -> list[str]:
