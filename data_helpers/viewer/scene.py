@@ -13,7 +13,7 @@ from ..multiscale import Multiscale
 from ..stored_array import StoredArray
 from . import measure
 from .bands import Band, describe
-from .label_paint import paint_labels
+from .label_paint import Drawn, paint_labels, telling
 from .levels import label_level, overview_level, view_levels
 from .look import Look as Look
 from .tiles import (
@@ -61,6 +61,7 @@ class Scene:
         self.cache = cache
         self.levels = view_levels(image)
         self.sizes = dict(zip(image.roles, image.stored[0].shape, strict=True))
+        self.label_colors = labels.metadata.label_colors if labels else {}
         self.overview = b""
         self.trouble = ""
         self.bands: list[Band] = []
@@ -74,6 +75,7 @@ class Scene:
             z=self.image.default("z") if "z" in self.sizes else 0,
             channels=tuple((n, *band.window) for n, band in enumerate(self.bands) if band.shown),
             labels=self.labels is not None,
+            drawn=Drawn(each=bool(self.label_colors)),
         )
 
     def _prepare(self) -> None:
@@ -180,7 +182,7 @@ class Scene:
             picture = np.zeros((len(rows), len(columns), 3), np.uint8)
         if look.labels and self.labels:
             found = self._labels_with_margin(level, look, rows, columns, wanted)
-            paint_labels(picture, found, look.drawn, look.chosen)
+            paint_labels(picture, found, look.drawn, look.chosen, telling(self.label_colors))
         return picture
 
     def _labels_with_margin(

@@ -256,6 +256,7 @@ def _facts(scene: Scene, height: int, start: dict[str, Any]) -> dict[str, Any]:
         "micrometres": size[1] if size else None,
         "unknown": why_not,
         "labels": scene.labels is not None,
+        "each": look.drawn.each,
         "trouble": scene.trouble,
         "note": notes_on(scene.image),
     }

@@ -400,6 +400,16 @@ def test_fill_and_colours_of_labels(show: Make, nuclei: dh.Multiscale) -> None:
     assert "drawn" not in last_look(view)
 
 
+def test_labels_of_one_colour_are_shuffled_at_first(show: Make, offline: Any) -> None:
+    """The labels of this copy of 6001247 are all grey in the metadata."""
+    view = show(dh.open_multiscale(f"{offline}/idr/zarr/v0.4/idr0062A/6001247.zarr"), labels=True)
+    each = view.control("each")
+    assert each.is_checked() and last_look(view)["drawn"]["each"] is True
+    before = view.picture()
+    each.press("Space")
+    assert view.settle().picture() != before
+
+
 # --- playing ------------------------------------------------------------------------------------
 
 

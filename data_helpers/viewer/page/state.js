@@ -26,7 +26,7 @@ export function makeState(model) {
       z: facts.start.z,
       channels: facts.channels.map(startOf),
       labels: facts.labels,
-      drawn: { fill: 0, each: false, alone: false },
+      drawn: { fill: 0, each: facts.each, alone: false },
       chosen: "",
     },
     tiles: new Tiles(),
