@@ -33,8 +33,9 @@ import data_helpers as dh
 from data_helpers._pixel_size import finest_pixel
 from data_helpers.errors import ChunkError, NoLabelsError, TooLargeError
 from data_helpers.metadata import Channel
-from data_helpers.viewer import bands, measure, page_source, tiles, widget
+from data_helpers.viewer import bands, measure, page_source, stack, tiles, widget
 from data_helpers.viewer.contrast import contrast
+from data_helpers.viewer.find import find
 from data_helpers.viewer.label_paint import CHOSEN, Drawn, colors_of, paint_labels
 from data_helpers.viewer.latest_tasks import LatestTaskQueue
 from data_helpers.viewer.scene import Look, Scene
@@ -1047,6 +1048,65 @@ def test_what_is_said_of_a_label_follows_to_another_plane(tmp_path):
     assert shown.about(8, 41, 41, there).startswith("Label 8: area 16 pixels (4 µm²)")
     gone = shown.about(7, 12, 12, there)
     assert gone == "Label 7: nothing of it to measure in plane z 1, level 0 of the labels."
+
+
+def test_a_label_is_found_on_the_plane_shown_or_on_the_one_with_most_of_it(tmp_path):
+    shown = dh.view(stack_of_labels(tmp_path / "image"), labels=True)._scene
+    there = replace(GREY, z=1)
+    assert find(shown, 8, there) == ({"z": 1, "y": 41.5, "x": 41.5}, "")
+    assert find(shown, 7, there)[0] == {"z": 0, "y": 14.5, "x": 14.5}
+    assert find(shown, 9, there) == (None, "Label 9 is nowhere in the labels.")
+
+
+def test_a_label_is_looked_for_at_an_affordable_level(tmp_path, asked, monkeypatch):
+    """Of three levels the middle one is; the finest holds more bytes, the coarsest less."""
+    labels = np.zeros((6, 128, 128), "u4")
+    labels[4, 100:120, 80:100] = 5
+    opened = image(tmp_path / "image", [noise(6, 128, 128)], "zyx", chunks=(1, 32, 32))
+    write_json(tmp_path / "image/labels/.zattrs", {"labels": ["cells"]})
+    image(tmp_path / "image/labels/cells", halve(labels, 2), "zyx", chunks=(1, 32, 32))
+    shown = dh.view(opened, labels=True)._scene
+    assert len(shown.labels.stored) == 3  # opened now, so that only chunks are counted
+    monkeypatch.setattr(stack, "BYTES", 6 * 64 * 64 * 4)
+    asked.clear()
+    assert find(shown, 5, replace(GREY, z=0))[0]["z"] == 4
+    read = {a.url.split("cells/")[1] for a in asked}
+    assert {url for url in read if not url.startswith("0/0/")} == {
+        f"1/{z}/{y}/{x}" for z in range(6) for y in (0, 1) for x in (0, 1)
+    }
+    monkeypatch.setattr(stack, "BYTES", 3 * 32 * 32 * 4)  # not even the coarsest, but half of it
+    assert stack.affordable_level(shown.labels) == (2, 2)
+    place, _ = find(shown, 5, replace(GREY, z=0))
+    assert place["z"] == 4
+    assert find(shown, 6, GREY)[1].endswith("as far as one plane in 2 shows.")
+
+
+@pytest.mark.parametrize("names", ["zyx", "xyz", "yzx"])
+def test_a_walk_along_depth_meets_every_plane_once(tmp_path, names):
+    sizes = {"z": 7, "y": 40, "x": 50}
+    pixels = noise(*(sizes[axis] for axis in names))
+    chunks = tuple({"z": 3, "y": 16, "x": 16}[axis] for axis in names)
+    opened = image(tmp_path / "image", [pixels], names, chunks=chunks)
+    rows, columns = np.arange(5, 30), np.arange(10, 50, 3)
+    expected = pixels.transpose([names.index(axis) for axis in "zyx"])
+    yx = names.index("y"), names.index("x")
+    for bound in (128_000_000, 3 * 16 * 16 * 2):  # chunks are kept, or too large to be kept
+        seen_ = np.zeros((7, 25, 14), "u2")
+        for planes, k, i, block in stack.walk(
+            opened.stored[0],
+            (0, 0, 0),
+            names.index("z"),
+            1,
+            rows,
+            columns,
+            ChunkCache(bound),
+            yx=yx,
+        ):
+            assert not seen_[planes, k, i].any()
+            seen_[planes, k, i] = block
+        np.testing.assert_array_equal(seen_, expected[:, 5:30, 10:50:3])
+    with pytest.raises(TooLargeError, match="along its depth"):
+        list(stack.walk(opened.stored[0], (0, 0, 0), 0, 1, rows, columns, ChunkCache(1000), yx=yx))
 
 
 @pytest.mark.parametrize(

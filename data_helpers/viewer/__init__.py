@@ -2,12 +2,15 @@
 
 ==================  =====================================================================
 ``widget``          `view` and `Viewer`: pan and zoom by tiles
+``facts``           what the page is told of an image
 ``start``           where a view begins, and the code and the link that open it there
 ``page_source``     the JavaScript and the style of their page, from the files in ``page``
 ``scene``           what there is to see in an image
 ``look``            which plane is shown, and how
 ``levels``          its levels, and which of them suits a purpose
 ``measure``         what lies under a click
+``find``            where a label is that Python selects
+``stack``           all planes below a part of a level
 ``label_paint``     labels, outlined or filled
 ``contrast``        histograms, and automatic contrast
 ``bands``           how each channel is shown

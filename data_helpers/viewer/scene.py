@@ -134,13 +134,20 @@ class Scene:
 
         Along the other axes the level may be shorter than the image.
         """
+        at = self.leading(image, array, look, c)
+        leading = tuple(n for n, role in zip(at, image.roles, strict=True) if role not in "yx")
+        return read_plane(array, leading, rows, columns, self.cache, wanted, yx(image))
+
+    def leading(
+        self, image: Multiscale, array: StoredArray, look: Look, c: int = 0
+    ) -> tuple[int, ...]:
+        """Index along each axis of a level of the image or of its labels; 0 along Y and X."""
         at = {"t": look.t, "c": c, "z": look.z}
-        leading = []
+        indices = []
         for role, size in zip(image.roles, array.shape, strict=True):
-            if role not in ("y", "x"):
-                whole, index = self.sizes.get(role, size), at.get(role, 0)
-                leading.append(index if size == whole else min(index * size // whole, size - 1))
-        return read_plane(array, tuple(leading), rows, columns, self.cache, wanted, yx(image))
+            whole, index = self.sizes.get(role, size), at.get(role, 0)
+            indices.append(index if size == whole else min(index * size // whole, size - 1))
+        return tuple(indices)
 
     def tile(
         self, level: int, ty: int, tx: int, look: Look, wanted: Callable[[], bool] = always

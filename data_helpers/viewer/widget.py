@@ -10,18 +10,17 @@ import anywidget
 import traitlets
 
 from .._display.pixels import EXACT
-from .._display.planes import scale_yx
 from .._formatting import one_line
-from .._pixel_size import finest_pixel
 from ..errors import OmeZarrError
 from ..multiscale import Multiscale
 from . import page_source
-from .bands import notes_on
 from .contrast import contrast
+from .facts import facts_of
+from .find import find
 from .label_paint import Drawn
 from .latest_tasks import LatestTaskQueue, Task, Wanted
 from .scene import TILE, Look, Scene
-from .start import checked_start, code_for, credit_of, labels_code, link_to
+from .start import link_to
 from .tiles import ChunkCache, NotWantedError
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class Viewer(anywidget.AnyWidget):
     def __init__(self, scene: Scene, height: int, start: dict[str, Any] | None = None) -> None:
         self._scene = scene
         self._tasks = LatestTaskQueue()
-        super().__init__(facts=_facts(scene, height, start or {}), overview=scene.overview)
+        super().__init__(facts=facts_of(scene, height, start or {}), overview=scene.overview)
         self.on_msg(self._on_message)
 
     def __repr__(self) -> str:
@@ -93,6 +92,8 @@ class Viewer(anywidget.AnyWidget):
                 self._tasks.submit(f"{slot} value", [self._value_task(message, look)])
             elif message["kind"] == "link":
                 self._answer({"view": slot} | link_to(self._scene, look, message["start"]))
+            elif message["kind"] == "find":
+                self._tasks.submit(f"{slot} pick", [self._find_task(message, look)])
             elif message["kind"] in ("pick", "about"):
                 self._tasks.submit(f"{slot} pick", [self._pick_task(message, look)])
 
@@ -184,6 +185,22 @@ class Viewer(anywidget.AnyWidget):
 
         return serve
 
+    def _find_task(self, message: dict[str, Any], look: Look) -> Task:
+        """Say where a label is that was selected in Python."""
+
+        def serve(wanted: Wanted) -> None:
+            place = None
+            try:
+                place, text = find(self._scene, int(message["label"]), look, wanted)
+            except NotWantedError:
+                return
+            except Exception as error:
+                text = _sentence(error)
+            said = {"kind": "found", "view": message["view"], "label": str(message["label"])}
+            self._answer(said | {"place": place, "text": text})
+
+        return serve
+
     def _answer(self, content: dict[str, Any], *buffers: bytes) -> None:
         """Send to the browser; any thread may, since the kernel has one thread for sending.
 
@@ -218,48 +235,6 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OmeZarrError):
         return str(error)
     return f"This part of the image cannot be shown ({type(error).__name__}: {one_line(error)})."
-
-
-def _facts(scene: Scene, height: int, start: dict[str, Any]) -> dict[str, Any]:
-    size, why_not = finest_pixel(scene.image)
-    look = scene.start
-    first = scale_yx(scene.image, 0)
-    stretch = size[0] / size[1] if size else first[0] / first[1]
-    return {
-        "title": scene.image.title,
-        "synthetic": scene.image.synthetic,
-        "height": height,
-        "tile": TILE,
-        "levels": [
-            {"path": level.path, "height": level.height, "width": level.width}
-            for level in scene.levels
-        ],
-        "sizes": {axis: scene.sizes.get(axis, 1) for axis in "tcz"},
-        "start": {"t": look.t, "z": look.z} | checked_start(scene, start),
-        "code": code_for(scene.image),
-        "labelCode": labels_code(scene.image, scene.labels),
-        "credit": credit_of(scene.image),
-        "channels": [
-            {
-                "label": band.label,
-                "color": band.color,
-                "gamma": band.gamma,
-                "inverted": band.inverted,
-                "window": list(band.window),
-                "limits": list(band.limits),
-                "shown": band.shown,
-                "whole": scene.image.stored[0].dtype.kind in "iub",
-            }
-            for band in scene.bands
-        ],
-        "stretch": stretch if 0.05 < stretch < 20 else 1.0,
-        "micrometres": size[1] if size else None,
-        "unknown": why_not,
-        "labels": scene.labels is not None,
-        "each": look.drawn.each,
-        "trouble": scene.trouble,
-        "note": notes_on(scene.image),
-    }
 
 
 def view(

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
+import pandas as pd
 import PIL.Image
 import pytest
 from playwright.sync_api import Page
@@ -383,6 +384,28 @@ def test_what_is_said_follows_when_the_plane_changes(show: Make, nuclei: dh.Mult
     view.until(lambda: "No label here" in picked.inner_text() and view.viewer.selection is None)
     view.control("z").press("Home")
     view.until(lambda: picked.inner_text() == "")
+
+
+def test_what_python_selects_is_brought_into_view(show: Make, nuclei: dh.Multiscale) -> None:
+    """Label 7 is on the first plane only; the last is shown, and another corner of it."""
+    table = pd.DataFrame({"label": [7, 8], "volume": [1.5, 2.5]}).set_index("label")
+    view = show(nuclei, labels=True, table=table)
+    picked = view.root.locator(".ozv-picked")
+    view.control("z").press("End")
+    view.press(*["+"] * 4, *["ArrowRight"] * 9)
+    view.settle()
+    view.viewer.selection = table.loc[7]
+    view.until(lambda: picked.inner_text() == "Label 7 in plane z 0: volume 1.5.")
+    assert view.control("z").input_value() == "0"
+    y, x = map(int, (view.root.get_attribute("data-centre") or "").split(","))
+    assert abs(y - 50) < 3 and abs(x - 100) < 3
+    before = view.settle().picture()
+    view.viewer.selection = 99
+    view.until(lambda: picked.inner_text() == "Label 99 is nowhere in the labels.")
+    assert view.root.get_attribute("data-centre") == f"{y},{x}"
+    view.viewer.selection = None
+    view.until(lambda: picked.inner_text() == "")
+    assert view.settle().picture() != before
 
 
 def test_fill_and_colours_of_labels(show: Make, nuclei: dh.Multiscale) -> None:

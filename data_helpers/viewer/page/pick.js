@@ -1,5 +1,5 @@
 // A click asks the kernel what is there. The label that was clicked is highlighted, and what is
-// said of it follows when time or depth changes.
+// said of it follows when time or depth changes. A label that Python selects is looked for.
 
 const FOLLOW = 200; // milliseconds that time and depth rest before the kernel is asked again
 
@@ -9,9 +9,9 @@ export function installPick(v) {
   const { picked } = v.parts;
   let slow = 0, timer = 0, plane = `${look.t} ${look.z}`;
 
-  function waits() {
+  function waits(text = "Reading …") {
     clearTimeout(slow);
-    picked.textContent = "Reading …";
+    picked.textContent = text;
     slow = setTimeout(() => (picked.textContent = "No answer from the kernel yet."), 8000);
   }
   v.pick = (y, x) => {
@@ -31,6 +31,27 @@ export function installPick(v) {
   function about() {
     const [y, x] = v.mark ?? [height / 2, width / 2];
     if (look.chosen) v.say({ kind: "about", y, x, label: look.chosen, look: v.asked() });
+  }
+  function find() {
+    waits(`Looking for label ${look.chosen} …`);
+    v.say({ kind: "find", label: look.chosen, look: v.asked() });
+  }
+  v.messages.found = (message) => {
+    if (message.view !== v.id || message.label !== look.chosen) return;
+    clearTimeout(slow);
+    picked.dataset.label = message.label;
+    picked.textContent = message.text;
+    if (!message.place) return;
+    const { z, y, x } = message.place;
+    v.mark = [y, x];
+    if (!inSight(y, x)) v.move(y, x);
+    if (z === look.z) about();
+    else v.sliders.z.set(z); // and what is said follows
+  };
+  function inSight(y, x) {
+    if (!v.view.zoom) return v.fitted; // nothing is drawn yet
+    const [y0, x0, y1, x1] = v.box();
+    return y > y0 && y < y1 && x > x0 && x < x1;
   }
   // What was read of a pixel holds for its plane only; what is said of a label follows.
   v.drawn.push(() => {
@@ -53,8 +74,11 @@ export function installPick(v) {
     look.chosen = model.get("chosen");
     v.parts.root.dataset.chosen = look.chosen;
     v.parts.alone?.toggleAttribute("disabled", !look.chosen);
-    if (!look.chosen && picked.dataset.label) picked.textContent = picked.dataset.label = "";
-    if (look.chosen && picked.dataset.label !== look.chosen) about();
+    if (!look.chosen && picked.dataset.label) {
+      picked.textContent = picked.dataset.label = "";
+      v.mark = null;
+    }
+    if (look.chosen && picked.dataset.label !== look.chosen) find();
     v.changed();
   };
   model.on("change:chosen", choose);

@@ -1,0 +1,54 @@
+"""What the page is told of an image, before any tile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._display.planes import scale_yx
+from .._pixel_size import finest_pixel
+from .bands import notes_on
+from .scene import TILE, Scene
+from .start import checked_start, code_for, credit_of, labels_code
+
+
+def facts_of(scene: Scene, height: int, start: dict[str, Any]) -> dict[str, Any]:
+    """Title, levels, channels, scale and where to begin: numbers and words that JSON can hold."""
+    size, why_not = finest_pixel(scene.image)
+    look = scene.start
+    first = scale_yx(scene.image, 0)
+    stretch = size[0] / size[1] if size else first[0] / first[1]
+    return {
+        "title": scene.image.title,
+        "synthetic": scene.image.synthetic,
+        "height": height,
+        "tile": TILE,
+        "levels": [
+            {"path": level.path, "height": level.height, "width": level.width}
+            for level in scene.levels
+        ],
+        "sizes": {axis: scene.sizes.get(axis, 1) for axis in "tcz"},
+        "start": {"t": look.t, "z": look.z} | checked_start(scene, start),
+        "code": code_for(scene.image),
+        "labelCode": labels_code(scene.image, scene.labels),
+        "credit": credit_of(scene.image),
+        "channels": [
+            {
+                "label": band.label,
+                "color": band.color,
+                "gamma": band.gamma,
+                "inverted": band.inverted,
+                "window": list(band.window),
+                "limits": list(band.limits),
+                "shown": band.shown,
+                "whole": scene.image.stored[0].dtype.kind in "iub",
+            }
+            for band in scene.bands
+        ],
+        "stretch": stretch if 0.05 < stretch < 20 else 1.0,
+        "micrometres": size[1] if size else None,
+        "unknown": why_not,
+        "labels": scene.labels is not None,
+        "each": look.drawn.each,
+        "trouble": scene.trouble,
+        "note": notes_on(scene.image),
+    }
