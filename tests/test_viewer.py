@@ -175,6 +175,48 @@ def test_the_scale_bar_is_round_and_says_unknown_where_it_is(micrometres, zoom, 
     assert bar["length"] == pytest.approx(length, abs=0.1)
 
 
+STACKS = json.dumps(
+    [
+        {
+            "height": 1000 // 2**n,
+            "width": 2000 // 2**n,
+            "stack": {
+                "size": [1000 // 2**n, 2000 // 2**n],
+                "chunk": [250, 250],
+                "planes": 101,
+                "layers": 51,
+                "bytes": 250_000,
+            },
+        }
+        for n in range(3)
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("box", "channels", "megabytes", "chunks", "expected"),
+    [
+        ([0, 0, 1000, 2000], 1, 1000, 9999, [0, 1]),
+        ([0, 0, 1000, 2000], 1, 110, 9999, [1, 1]),  # 51 layers of 2 × 4 chunks
+        ([0, 0, 1000, 2000], 2, 110, 9999, [2, 1]),
+        ([0, 0, 250, 250], 1, 13, 9999, [0, 1]),
+        ([0, 0, 250, 251], 1, 13, 9999, [1, 1]),
+        ([-9000, -9000, 9000, 9000], 1, 6.4, 9999, [2, 4]),
+        ([0, 0, 1000, 2000], 1, 1000, 60, [2, 2]),
+        ([0, 0, 1000, 2000], 1, 0.001, 9999, [2, 51]),
+    ],
+)
+def test_the_finest_level_whose_stack_is_affordable(box, channels, megabytes, chunks, expected):
+    budget = json.dumps({"bytes": megabytes * 1e6, "chunks": chunks})
+    found = in_page(f"affordable({STACKS}, 0, {channels}, {budget}, () => [{box}])")
+    assert [found["level"], found["every"]] == expected
+
+
+def test_how_many_planes_are_read_is_said_in_words():
+    assert in_page("planesRead({planes: 1001, layers: 501}, 1)") == "all 1,001 planes"
+    assert in_page("planesRead({planes: 988, layers: 988}, 2)") == "494 of 988 planes"
+
+
 # --- what is read -------------------------------------------------------------------------------
 
 
@@ -1233,6 +1275,67 @@ def test_tiles_of_the_planes_ahead_come_after_those_on_the_screen(tmp_path):
     assert [content["look"] for content, _ in page.answers] == ["k", "z1", "z2", "z3", "z4"]
 
 
+# --- projection ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", ["zyx", "czyx", "tzyx", "xyz", "zcyxt"])
+@pytest.mark.parametrize("dtype", [">u2", "f4"])
+def test_a_projection_is_the_maximum_over_depth(tmp_path, names, dtype):
+    sizes = {"t": 2, "c": 2, "z": 9, "y": 40, "x": 50}
+    pixels = noise(*(sizes[axis] for axis in names), dtype=dtype)
+    chunks = tuple({"t": 1, "c": 1, "z": 2, "y": 32, "x": 32}[axis] for axis in names)
+    shown = dh.view(image(tmp_path / "image", [pixels], names, chunks=chunks))._scene
+    c = sizes["c"] - 1 if "c" in names else 0
+    at = {"t": 1, "c": c}
+    stack_ = pixels[tuple(at.get(axis, slice(None)) for axis in names)]
+    order = [axis for axis in names if axis in "zyx"]
+    stack_ = stack_.transpose([order.index(axis) for axis in "zyx"])
+    color = [tiles.color_of(shown.bands[c].color)]
+    for every, planes in ((1, range(9)), (2, (0, 1, 4, 5, 8))):
+        look = Look(t=1, z=3, channels=((c, 0, 4096),), exact=True, project=every)
+        expected = merge([stack_[list(planes)].max(0)], color, [(0, 4096)])
+        np.testing.assert_array_equal(seen(shown.tile(0, 0, 0, look)), expected)
+
+
+def test_a_projection_passes_over_pixels_without_a_value(tmp_path):
+    pixels = np.full((3, 4, 5), 2, "f4")
+    pixels[0, 0], pixels[1, 0, 0], pixels[:, 1, 1] = np.inf, np.nan, -np.inf
+    pixels[2, 2, 2] = 4
+    shown = dh.view(image(tmp_path / "image", [pixels], "zyx"))._scene
+    found = shown.plane(0, replace(GREY, project=1), 0, *shown.whole(0))
+    expected = np.full((4, 5), 2.0)
+    expected[1, 1], expected[2, 2] = np.nan, 4
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_projection_reads_each_chunk_once_and_stays_within_the_memory(tmp_path, asked):
+    pixels = noise(40, 512, 256)
+    opened = image(tmp_path / "image", [pixels], "zyx", chunks=(4, 128, 128))
+    shown = dh.view(opened)._scene
+    look = replace(GREY, project=1)
+    for bound in (2_000_000, 20_000_000):  # the stack holds 10 MB
+        shown.cache = ChunkCache(max_bytes=bound)
+        asked.clear()
+        for ty in (0, 1):
+            shown.tile(0, ty, 0, look)
+            assert shown.cache.bytes <= bound
+        assert len(asked) == len({a.url for a in asked}) == 10 * 4 * 2
+    shown.tile(0, 0, 0, replace(look, channels=((0, 9, 99),)))  # another contrast
+    contrast(shown, 0, [0, 0, 512, 256], look)
+    assert shown.values(0, 3.5, 4.5, look) == f"maximum over z: channel 0 {pixels[:, 3, 4].max()}"
+    assert len(asked) == 80
+
+
+def test_a_click_in_a_projection_reads_its_level_and_no_label(tmp_path):
+    opened = stack_of_labels(tmp_path / "image")
+    shown = dh.view(opened, labels=True)._scene
+    look = replace(GREY, project=1, labels=True)
+    said = "Pixel y 12, x 12 of level 0: maximum over z: channel 0 9."
+    assert shown.pick(12, 12, look) == (0, said)
+    outlined = seen(shown.tile(0, 0, 0, look))
+    assert not (outlined == tiles.OUTLINE).all(-1).any()
+
+
 # --- where a view begins ------------------------------------------------------------------------
 
 
@@ -1254,7 +1357,7 @@ def test_a_view_may_begin_elsewhere(tmp_path):
         ({"t": 1}, "start has t 1, but t goes to 0"),
         ({"y": "left"}, "'left' for y, which should be a number"),
         ({"zoom": 0}, "zoom of 0 or less"),
-        ({"depth": 3}, "start may have t, z, y, x, zoom, channels, but not 'depth'"),
+        ({"depth": 3}, "start may have t, z, y, x, zoom, channels, project, but not 'depth'"),
         ({"channels": {"DAPI": [0, 1]}}, "'DAPI', but there are channel 0, channel 1"),
         ({"channels": {0: [0]}}, "not two values to four"),
     ],
@@ -1263,6 +1366,12 @@ def test_a_view_cannot_begin_where_there_is_nothing(tmp_path, start, said):
     opened = image(tmp_path / "image", [noise(2, 3, 40, 50)], "czyx")
     with pytest.raises(ValueError, match=re.escape(said)):
         dh.view(opened, start=start)
+
+
+def test_a_single_plane_has_no_projection_to_begin_with(tmp_path):
+    opened = image(tmp_path / "image", [noise(40, 50)])
+    with pytest.raises(ValueError, match="project, but the image has a single plane"):
+        dh.view(opened, start={"project": True})
 
 
 def test_a_synthetic_picture_says_so_and_names_the_paper(offline):

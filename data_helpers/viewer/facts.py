@@ -6,7 +6,9 @@ from typing import Any
 
 from .._display.planes import scale_yx
 from .._pixel_size import finest_pixel
+from . import stack
 from .bands import notes_on
+from .levels import Level
 from .scene import TILE, Scene
 from .start import checked_start, code_for, credit_of, labels_code
 
@@ -22,10 +24,8 @@ def facts_of(scene: Scene, height: int, start: dict[str, Any]) -> dict[str, Any]
         "synthetic": scene.image.synthetic,
         "height": height,
         "tile": TILE,
-        "levels": [
-            {"path": level.path, "height": level.height, "width": level.width}
-            for level in scene.levels
-        ],
+        "levels": [_level(scene, level) for level in scene.levels],
+        "budget": {"bytes": stack.BYTES, "chunks": stack.CHUNKS},
         "sizes": {axis: scene.sizes.get(axis, 1) for axis in "tcz"},
         "start": {"t": look.t, "z": look.z} | checked_start(scene, start),
         "code": code_for(scene.image),
@@ -51,4 +51,22 @@ def facts_of(scene: Scene, height: int, start: dict[str, Any]) -> dict[str, Any]
         "each": look.drawn.each,
         "trouble": scene.trouble,
         "note": notes_on(scene.image),
+    }
+
+
+def _level(scene: Scene, level: Level) -> dict[str, Any]:
+    """A level, and what its planes are stored in, by which the page judges what is affordable."""
+    told: dict[str, Any] = {"path": level.path, "height": level.height, "width": level.width}
+    roles, array = scene.image.roles, scene.image.stored[level.stored]
+    if "z" not in roles:
+        return told
+    depth, *plane = (roles.index(axis) for axis in "zyx")
+    return told | {
+        "stack": {
+            "size": [array.shape[axis] for axis in plane],
+            "chunk": [array.chunks[axis] for axis in plane],
+            "planes": array.shape[depth],
+            "layers": stack.layers(array, depth),
+            "bytes": stack.chunk_bytes(array),
+        }
     }

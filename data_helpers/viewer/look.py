@@ -29,6 +29,9 @@ class Look:
         How the labels are drawn.
     chosen : int
         The label to highlight; 0 for none.
+    project : int
+        If not 0, the maximum over depth is shown instead of a plane, of every so manyth layer of
+        chunks; labels are hidden then, since they overlap.
     """
 
     t: int
@@ -40,3 +43,4 @@ class Look:
     colors: tuple[str, ...] = ()
     drawn: Drawn = OUTLINED
     chosen: int = 0
+    project: int = 0

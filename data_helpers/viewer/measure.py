@@ -74,14 +74,19 @@ def values(
     row = min(max(int(y * shown.height / finest.height), 0), shown.height - 1)
     column = min(max(int(x * shown.width / finest.width), 0), shown.width - 1)
     at = np.array([row]), np.array([column])
-    return ", ".join(
+    told = ", ".join(
         f"{scene.bands[c].label} {_value(scene.plane(level, look, c, *at, wanted))}"
         for c, _, _ in look.channels
     )
+    return f"maximum over z: {told}" if told and look.project else told
 
 
-def pick(scene: Shown, y: float, x: float, look: Look, wanted: Wanted = always) -> tuple[int, str]:
+def pick(
+    scene: Shown, y: float, x: float, look: Look, wanted: Wanted = always, level: int = 0
+) -> tuple[int, str]:
     """The label at a place, in pixels of the finest level, and a sentence about it.
+
+    In a projection it is the values of the pixel at a level, since labels are hidden.
 
     Returns
     -------
@@ -92,15 +97,17 @@ def pick(scene: Shown, y: float, x: float, look: Look, wanted: Wanted = always) 
     """
     row = min(max(int(y), 0), scene.levels[0].height - 1)
     column = min(max(int(x), 0), scene.levels[0].width - 1)
-    if scene.labels:
+    if scene.labels and not look.project:
         place = _place_in_labels(scene, scene.labels, 0, row, column)
         found = whole_labels(scene.read(scene.labels, scene.labels.stored[0], look, *place, wanted))
         label = int(found[0, 0])
         if label:
             return label, about(scene, label, row, column, look, wanted)
-    said = values(scene, 0, row, column, look, wanted)
-    background = "No label here. " if scene.labels else ""
-    where = f"Pixel y {row}, x {column} of level {scene.levels[0].path}"
+    level = level if look.project else 0
+    said = values(scene, level, row, column, look, wanted)
+    background = "No label here. " if scene.labels and not look.project else ""
+    at = "at" if level else "of"
+    where = f"Pixel y {row}, x {column} {at} level {scene.levels[level].path}"
     return 0, f"{background}{where}: {said or 'no channel is shown'}."
 
 

@@ -9,6 +9,7 @@ FOLDER = Path(__file__).parent / "page"
 
 PARTS = (
     "geometry",
+    "stacks",
     "store",
     "elements",
     "colors",
@@ -18,6 +19,7 @@ PARTS = (
     "report",
     "talk",
     "controls",
+    "project",
     "play",
     "labels",
     "pick",

@@ -16,6 +16,7 @@ from .bands import Band, describe
 from .label_paint import Drawn, paint_labels, telling
 from .levels import label_level, overview_level, view_levels
 from .look import Look as Look
+from .projection import project
 from .tiles import (
     ChunkCache,
     always,
@@ -135,6 +136,9 @@ class Scene:
         Along the other axes the level may be shorter than the image.
         """
         at = self.leading(image, array, look, c)
+        if look.project and image is self.image and "z" in image.roles:
+            along = image.roles.index("z"), look.project
+            return project(array, at, *along, rows, columns, self.cache, wanted, yx(image))
         leading = tuple(n for n, role in zip(at, image.roles, strict=True) if role not in "yx")
         return read_plane(array, leading, rows, columns, self.cache, wanted, yx(image))
 
@@ -187,7 +191,7 @@ class Scene:
             )
         else:
             picture = np.zeros((len(rows), len(columns), 3), np.uint8)
-        if look.labels and self.labels:
+        if look.labels and self.labels and not look.project:
             found = self._labels_with_margin(level, look, rows, columns, wanted)
             paint_labels(picture, found, look.drawn, look.chosen, telling(self.label_colors))
         return picture
@@ -221,10 +225,10 @@ class Scene:
         return measure.values(self, level, y, x, look, wanted)
 
     def pick(
-        self, y: float, x: float, look: Look, wanted: Callable[[], bool] = always
+        self, y: float, x: float, look: Look, wanted: Callable[[], bool] = always, level: int = 0
     ) -> tuple[int, str]:
         """The label at a place, in pixels of the finest level, and a sentence about it."""
-        return measure.pick(self, y, x, look, wanted)
+        return measure.pick(self, y, x, look, wanted, level)
 
     def about(
         self, label: int, y: float, x: float, look: Look, wanted: Callable[[], bool] = always

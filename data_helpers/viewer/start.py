@@ -19,7 +19,7 @@ from .tiles import color_of
 if TYPE_CHECKING:
     from .scene import Scene
 
-KEYS = ("t", "z", "y", "x", "zoom", "channels")
+KEYS = ("t", "z", "y", "x", "zoom", "channels", "project")
 
 
 def checked_start(scene: Scene, start: dict[str, Any]) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def checked_start(scene: Scene, start: dict[str, Any]) -> dict[str, Any]:
         indices, ``y`` and ``x`` the middle of the view in pixels of the finest level, and ``zoom``
         is the number of screen pixels for one of them. ``channels`` has for each visible channel,
         by number or label, the values shown as black and as full colour, then gamma and colour,
-        which may be left out.
+        which may be left out. ``project`` is True for a maximum projection over z.
 
     Returns
     -------
@@ -61,6 +61,10 @@ def checked_start(scene: Scene, start: dict[str, Any]) -> dict[str, Any]:
     if place.get("zoom", 1) <= 0:
         raise ValueError("start has a zoom of 0 or less; 1 is one screen pixel for each pixel")
     told |= place
+    if start.get("project"):
+        if scene.sizes.get("z", 1) < 2:
+            raise ValueError("start has project, but the image has a single plane")
+        told["project"] = True
     if "channels" in start:
         told["channels"] = dict(_channel(scene, *item) for item in start["channels"].items())
     return told
@@ -137,6 +141,8 @@ def link_to(scene: Scene, look: Look, start: dict[str, Any]) -> dict[str, Any]:
         c: ((low, high), color) for (c, low, high), color in zip(look.channels, colors, strict=True)
     }
     href = f"{NEUROGLANCER}#!{fragment_of(moved(state, place, shown))}"
+    if look.project:
+        said += " It shows planes, not the projection."
     if scene.sizes.get("t", 1) > 1:
         said += " It starts at its own time."
     return {"kind": "link", "href": href, "text": said.strip()}

@@ -111,6 +111,18 @@ class ChunkCache:
                 "or the endpoint is slow."
             )
 
+    def recall(self, key: Any) -> np.ndarray | None:
+        """What was made of chunks and is kept under a key, if it still is."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def remember(self, key: Any, pixels: np.ndarray) -> None:
+        """Keep what was made of chunks, within the same number of bytes."""
+        with self._lock:
+            self._keep(key, pixels)
+
     def _find(self, array: StoredArray, pieces: Sequence[Piece]) -> dict[Piece, Future[np.ndarray]]:
         """Those pieces that are kept or are on their way."""
         found = {}

@@ -113,6 +113,7 @@ class Viewer(anywidget.AnyWidget):
             exact=bool(asked["exact"]),
             drawn=_drawn(asked.get("drawn") or {}),
             chosen=int(asked.get("chosen") or 0),
+            project=max(int(asked.get("project") or 0), 0),
         )
 
     def _tile_tasks(self, message: dict[str, Any], look: Look) -> Iterator[Task]:
@@ -166,6 +167,7 @@ class Viewer(anywidget.AnyWidget):
         """Answer a click; or, as "about", say what is known of a label in another plane."""
         y, x = float(message["y"]), float(message["x"])
         known = int(message["label"]) if message["kind"] == "about" else 0
+        level = int(message.get("level") or 0)
 
         def serve(wanted: Wanted) -> None:
             label = known
@@ -173,7 +175,7 @@ class Viewer(anywidget.AnyWidget):
                 if known:
                     text = self._scene.about(known, y, x, look, wanted)
                 else:
-                    label, text = self._scene.pick(y, x, look, wanted)
+                    label, text = self._scene.pick(y, x, look, wanted, level)
             except NotWantedError:
                 return
             except Exception as error:

@@ -498,11 +498,70 @@ def test_play_waits_for_the_picture_and_queues_nothing(show: Make, film: dh.Mult
     view.until(lambda: view.control("t").input_value() == "3")
 
 
+# --- along depth --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> dh.Multiscale:
+    """Four planes; on each another quarter of the picture, from left to right, is bright."""
+    pixels = np.zeros((4, 100, 200), "u1")
+    for z in range(4):
+        pixels[z, :, 50 * z : 50 * z + 50] = 60 * (z + 1)
+    units = dict.fromkeys("zyx", "micrometer")
+    about = {"version": "0.4", "axes": axes("zyx", **units), "datasets": scales((2, 0.5, 0.5))}
+    write_v2(tmp_path / "image", [pixels], about, chunks=(1, 100, 200))
+    return dh.open_multiscale(tmp_path / "image")
+
+
+def test_a_maximum_projection_by_box_and_by_key(show: Make, steps: dh.Multiscale) -> None:
+    view = show(steps)
+    box, status = view.control("project"), view.root.locator(".ozv-status")
+    quarters = [view.canvas.bounding_box()["width"] / 2 + 3.6 * x for x in (-75, -25, 25, 75)]
+    assert sum(view.pixel(x, 180)[0] > 20 for x in quarters) == 1
+    plane = view.picture()
+    box.press("Space")
+    view.settle()
+    assert [view.pixel(x, 180)[0] // 20 for x in quarters] == [4, 8, 12, 12]  # 180 is white
+    assert status.inner_text().endswith("%: maximum over all 4 planes")
+    assert last_look(view)["project"] == 1
+    view.press("m")
+    assert view.settle().picture() == plane and not box.is_checked()
+    view.press("m")
+    assert box.is_checked()
+    view.control("z").press("Home")  # who turns to a plane wants to see it
+    view.settle()
+    assert not box.is_checked() and "maximum" not in status.inner_text()
+    assert view.pixel(quarters[0], 180)[0] > 20 > view.pixel(quarters[3], 180)[0]
+
+
+def test_a_projection_is_made_at_an_affordable_level_and_hides_labels(
+    show: Make, cells: dh.Multiscale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_helpers.viewer.stack.CHUNKS", 514)
+    monkeypatch.setattr("data_helpers.viewer.stack.BYTES", 20_000_000)
+    view = show(cells, labels=True)
+    view.press("+", "+", "m")
+    status = view.root.locator(".ozv-status")
+    view.until(lambda: view.root.get_attribute("data-state") == "ready", 60)
+    assert "Showing level 1 of 3" in status.inner_text()
+    assert status.inner_text().endswith(
+        "maximum over all 257 planes, since a finer level is too large to project, labels hidden"
+    )
+    assert last_look(view)["labels"] is False
+    view.press("Enter")
+    picked = view.root.locator(".ozv-picked")
+    view.until(lambda: "level 1: maximum over z: LaminB1" in picked.inner_text())
+    view.button("Copy as code what opens this view").click()
+    assert "'project'" not in view.control("code").input_value()
+    assert '"project": True' in view.control("code").input_value()
+
+
 # --- keep and share -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("projected", [False, True])
 def test_copied_code_opens_the_same_view(
-    show: Make, cells: dh.Multiscale, page: Page, browser: Any
+    show: Make, cells: dh.Multiscale, page: Page, projected: bool
 ) -> None:
     view = show(cells, labels=True)
     view.press(*["+"] * 3, "ArrowRight")
@@ -510,6 +569,9 @@ def test_copied_code_opens_the_same_view(
     view.control("c", 1).press("Space")
     view.control("gamma", 0).press("ArrowRight")
     view.control("color", 0).fill("#ff8000")
+    if projected:
+        view.press("m")
+        view.until(lambda: view.root.get_attribute("data-state") == "ready", 60)
     view.settle()
     before, look = view.picture(), last_look(view)
     view.button("Copy as code what opens this view").click()

@@ -10,6 +10,7 @@ export function installControls(v) {
     if (facts.sizes[axis] < 2) continue;
     const made = slider(axis, text, [0, facts.sizes[axis] - 1], 1, look[axis], (value) => {
       look[axis] = value;
+      if (axis === "z") v.project(false); // who turns to a plane wants to see it
       v.changed();
       return value;
     });
@@ -21,5 +22,6 @@ export function installControls(v) {
     v.sliders[axis] = { element: made, set };
     row.append(made);
   }
+  parts.depth = row;
   if (row.children.length) parts.controls.append(row);
 }

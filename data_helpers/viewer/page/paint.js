@@ -26,7 +26,7 @@ export function installPaint(v) {
     const look = v.asked();
     const lookKey = JSON.stringify(look);
     const box = v.box();
-    const level = chooseLevel(levels, v.zoomY() * v.size.ratio, v.view.zoom * v.size.ratio);
+    const level = v.look.project ? v.stack().level : chooseLevel(levels, v.zoomY() * v.size.ratio, v.view.zoom * v.size.ratio);
     const wanted = tilesIn(levels, level, facts.tile, box);
     tiles.limit = Math.max(KEPT, 2 * wanted.length);
     const pen = v.parts.canvas.getContext("2d");

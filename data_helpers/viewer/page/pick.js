@@ -7,7 +7,7 @@ export function installPick(v) {
   const { facts, look, model } = v;
   const { height, width } = facts.levels[0];
   const { picked } = v.parts;
-  let slow = 0, timer = 0, plane = `${look.t} ${look.z}`;
+  let slow = 0, timer = 0, plane = "";
 
   function waits(text = "Reading …") {
     clearTimeout(slow);
@@ -18,7 +18,7 @@ export function installPick(v) {
     if (y < 0 || x < 0 || y >= height || x >= width) return;
     v.mark = [y, x];
     waits();
-    v.say({ kind: "pick", y, x, look: v.asked() });
+    v.say({ kind: "pick", y, x, level: v.shown.level, look: v.asked() });
     v.changed();
   };
   v.messages.picked = (message) => {
@@ -29,6 +29,7 @@ export function installPick(v) {
   };
 
   function about() {
+    if (look.project) return; // labels are hidden
     const [y, x] = v.mark ?? [height / 2, width / 2];
     if (look.chosen) v.say({ kind: "about", y, x, label: look.chosen, look: v.asked() });
   }
@@ -45,6 +46,7 @@ export function installPick(v) {
     const { z, y, x } = message.place;
     v.mark = [y, x];
     if (!inSight(y, x)) v.move(y, x);
+    v.project(false);
     if (z === look.z) about();
     else v.sliders.z.set(z); // and what is said follows
   };
@@ -55,9 +57,10 @@ export function installPick(v) {
   }
   // What was read of a pixel holds for its plane only; what is said of a label follows.
   v.drawn.push(() => {
-    const now = `${look.t} ${look.z}`;
-    if (now === plane) return;
+    const now = `${look.t} ${look.z} ${look.project}`;
+    const before = plane;
     plane = now;
+    if (!before || before === now) return;
     clearTimeout(timer);
     if (look.chosen) {
       timer = setTimeout(about, FOLLOW);

@@ -35,7 +35,7 @@ export function installPlay(v) {
     v.changed();
   }
   v.ahead = () => {
-    if (!playing) return [];
+    if (!playing || look.project) return []; // a stack ahead is many planes
     return Array.from({ length: AHEAD }, (_, n) => v.asked({ [playing]: next(playing, n + 1) }));
   };
   for (const axis of axes) {

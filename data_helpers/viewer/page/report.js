@@ -21,6 +21,8 @@ export function installReport(v) {
     Object.assign(parts.root.dataset, { state, level: path, tiles: drawn, received: v.received, centre, error: error ?? "" });
     const finest = levels.length > 1 ? ` of ${levels.length} (${levels[0].path} is the finest)` : "";
     let text = `Showing level ${path}${finest} at ${percent(v.view.zoom)}`;
+    const stack = v.stackWords();
+    if (stack) text += `: ${stack}`;
     if (missing.length) text += `, ${drawn} of ${wanted.length} tiles`;
     if (waiting && v.quiet) text += "; waiting for the kernel, which may be busy with a cell, or for the network";
     say(parts.status, text);

@@ -17,11 +17,12 @@ export function installShare(v) {
     y: Number(v.view.y.toFixed(3)),
     x: Number(v.view.x.toFixed(3)),
     zoom: Number(v.view.zoom.toPrecision(6)),
+    ...(look.project ? { project: true } : {}),
     channels: Object.fromEntries(facts.channels.map((channel, c) => [c, look.channels[c]]).filter(([, c]) => c.on)
       .map(([c, { window, gamma, color }]) => [c, [...window, gamma, color]])),
   });
   v.code = () => {
-    const python = JSON.stringify(v.start()).replace(/([,:])(?=\S)/g, "$1 ").replace(/"(\d+)":/g, "$1:");
+    const python = JSON.stringify(v.start()).replace(/([,:])(?=\S)/g, "$1 ").replace(/"(\d+)":/g, "$1:").replace(/: true\b/g, ": True");
     const labels = facts.labelCode ? `, labels=${facts.labelCode}` : "";
     return `view(${facts.code}${labels}, start=${python})`;
   };
@@ -61,11 +62,16 @@ export function installShare(v) {
     button("Full screen", "Full screen (key f)", fill), told, link), text);
 }
 
+function projection(v) {
+  const words = v.stackWords();
+  return words && `${words[0].toUpperCase()}${words.slice(1)} (level ${v.facts.levels[v.shown.level].path})`;
+}
+
 // The picture with its scale bar and, below, what it is and whom to cite.
 function picture(v) {
   const { canvas } = v.parts;
   const { ratio } = v.size;
-  const lines = [v.facts.title, ...v.facts.credit].filter(Boolean);
+  const lines = [v.facts.title, projection(v), ...v.facts.credit].filter(Boolean);
   const made = element("canvas", { width: canvas.width, height: canvas.height + Math.round((lines.length * LINE + 8) * ratio) });
   const pen = made.getContext("2d");
   pen.fillStyle = "#000";

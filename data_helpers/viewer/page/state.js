@@ -25,6 +25,7 @@ export function makeState(model) {
       t: facts.start.t,
       z: facts.start.z,
       channels: facts.channels.map(startOf),
+      project: Boolean(facts.start.project),
       labels: facts.labels,
       drawn: { fill: 0, each: facts.each, alone: false },
       chosen: "",
@@ -45,6 +46,9 @@ export function makeState(model) {
     drawn: [], // called after each drawing
     endings: [], // called when the viewer is taken off the page
     draw: () => {},
+    stack: () => ({ level: 0, every: 1 }), // of a projection: its level, and every which layer of chunks
+    stackWords: () => "",
+    project: () => {},
     ahead: () => [], // looks that will be wanted next
   };
   let frame = 0;
@@ -90,15 +94,18 @@ export function makeState(model) {
     const look = { ...v.look, ...changes };
     const on = look.channels.map((c, n) => ({ n, ...c })).filter((c) => c.on);
     const screen = v.view.zoom * v.size.ratio;
+    const project = look.project ? v.stack().every : 0;
+    const labels = look.labels && !project; // of many planes, they overlap
     const exact = screen > 1.5 || facts.stretch * screen > 1.5;
     return {
       t: look.t,
-      z: look.z,
+      z: project ? 0 : look.z,
+      ...(project ? { project } : {}),
       channels: on.map((c) => [c.n, ...c.window]),
       gammas: on.map((c) => c.gamma),
       colors: on.map((c) => c.color),
-      labels: look.labels,
-      ...(look.labels ? { drawn: look.drawn, chosen: look.chosen } : {}),
+      labels,
+      ...(labels ? { drawn: look.drawn, chosen: look.chosen } : {}),
       exact,
     };
   };
