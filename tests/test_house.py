@@ -17,7 +17,7 @@ import data_helpers
 
 PACKAGE = Path(data_helpers.__file__).parent
 ROOT = PACKAGE.parent
-WINGS = {"cache", "meter", "viewer", "scale_out", "checks", "offline", "hand_over"}
+WINGS = {"cache", "meter", "viewer", "scale_out", "checks", "offline", "practice", "hand_over"}
 
 
 def modules(package=PACKAGE):
