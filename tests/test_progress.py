@@ -164,7 +164,8 @@ def test_the_summary_is_large_and_says_each_step(notebook, exercise):
 
 
 def test_progress_shows_the_notebooks_whose_checks_ran(monkeypatch, capsys):
-    for module in (checks.check_03, checks.check_04, checks.check_05, checks.check_06):
+    for number in ("03", "04", "05", "06", "08"):
+        module = getattr(checks, f"check_{number}")
         monkeypatch.setattr(module.STEPS, "begun", False)
     checks.progress()
     assert capsys.readouterr().out == "No check has been run in this notebook yet.\n"
@@ -174,6 +175,8 @@ def test_progress_shows_the_notebooks_whose_checks_ran(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("Notebook 03: ")
 
 
-@pytest.mark.parametrize(("module", "count"), [("03", 9), ("04", 7), ("05", 3), ("06", 4)])
+@pytest.mark.parametrize(
+    ("module", "count"), [("03", 9), ("04", 7), ("05", 3), ("06", 4), ("08", 7)]
+)
 def test_every_step_with_a_blank_counts(module, count):
     assert len(getattr(checks, f"check_{module}").STEPS.outcomes()) == count
