@@ -66,7 +66,7 @@ def described(dims: Any, scale: Any, units: Any, stack: np.ndarray, source: Mult
     names = "".join(dims) if isinstance(dims, Sequence) else dims
     expect(isinstance(names, str), f"dims should be a string of letters, not {a_kind(dims)}.")
     expect(
-        names.islower() or names.lower() != names,
+        names == names.lower(),
         "write the letters of dims in lower case, as the format does.",
     )
     expect(
@@ -332,14 +332,14 @@ def mended(axes_of_a: Any, levels_of_b: Any, levels_of_c: Any, broken: Mapping[s
         expect(
             not unknown,
             f"{name} has {unknown[:1]}, which is no level of {letter}: write paths as summary "
-            "shows them, such as 'scale0/embryo'.",
+            "shows them, such as '0'.",
         )
         expect(len(set(answer)) == len(answer), f"{name} has a level twice.")
         absent = [one for one in answer if one not in there[letter]]
         expect(not absent, f"{name} still lists {absent[:1]}, and {letter} has no such array.")
         expect(
             list(answer) == sorted(answer),
-            f"{name} isn't in order: the finest level, scale0, comes first.",
+            f"{name} isn't in order: the finest level, 0, comes first.",
         )
         missing = [one for one in there[letter] if one not in answer]
         expect(not missing, f"{name} leaves out {missing}, though {letter} has it.")

@@ -130,8 +130,8 @@ def entries_of_labels(
 
 
 def levels_there(path: Path) -> list[str]:
-    """The levels that an image of ngff-zarr really has, as paths such as "scale0/embryo"."""
-    arrays = path.glob("scale*/*/zarr.json")
+    """The levels that an image really has, as paths: "0", "1" and so on."""
+    arrays = path.glob("[0-9]*/zarr.json")
     return sorted(one.parent.relative_to(path).as_posix() for one in arrays)
 
 
