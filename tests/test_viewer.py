@@ -39,6 +39,7 @@ from data_helpers.viewer.find import find
 from data_helpers.viewer.label_paint import CHOSEN, Drawn, colors_of, paint_labels
 from data_helpers.viewer.latest_tasks import LatestTaskQueue
 from data_helpers.viewer.scene import Look, Scene
+from data_helpers.viewer.sides import side_views
 from data_helpers.viewer.start import labels_code
 from data_helpers.viewer.tiles import ChunkCache, NotWantedError, merge, outlines, read_plane
 
@@ -208,7 +209,8 @@ STACKS = json.dumps(
 )
 def test_the_finest_level_whose_stack_is_affordable(box, channels, megabytes, chunks, expected):
     budget = json.dumps({"bytes": megabytes * 1e6, "chunks": chunks})
-    found = in_page(f"affordable({STACKS}, 0, {channels}, {budget}, () => [{box}])")
+    count = f"(n) => chunksUnder({STACKS}, n, {box})"
+    found = in_page(f"affordable({STACKS}, 0, {channels}, {budget}, {count})")
     assert [found["level"], found["every"]] == expected
 
 
@@ -1336,6 +1338,68 @@ def test_a_click_in_a_projection_reads_its_level_and_no_label(tmp_path):
     assert not (outlined == tiles.OUTLINE).all(-1).any()
 
 
+# --- side views ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", ["zyx", "xzy", "czyx", "yxz"])
+def test_side_views_cut_through_a_point(tmp_path, names):
+    sizes = {"c": 2, "z": 7, "y": 40, "x": 50}
+    pixels = noise(*(sizes[axis] for axis in names))
+    chunks = tuple({"c": 1, "z": 2, "y": 16, "x": 16}[axis] for axis in names)
+    shown = dh.view(image(tmp_path / "image", [pixels], names, chunks=chunks))._scene
+    c = 1 if "c" in names else 0
+    stack_ = pixels[c] if "c" in names else pixels
+    order = [axis for axis in names if axis in "zyx"]
+    stack_ = stack_.transpose([order.index(axis) for axis in "zyx"])
+    look = Look(t=0, z=0, channels=((c, 0, 4096),))
+    color = [tiles.color_of(shown.bands[c].color)]
+    xz, yz = map(seen, side_views(shown, 0, 1, 12.7, 30.2, look))
+    np.testing.assert_array_equal(xz, merge([stack_[:, 12]], color, [(0, 4096)]))
+    np.testing.assert_array_equal(yz, merge([stack_[:, :, 30].T], color, [(0, 4096)]))
+    xz, _ = map(seen, side_views(shown, 0, 2, 12, 30, look))
+    read = stack_[[0, 1, 1, 1, 4, 5, 5]]
+    np.testing.assert_array_equal(xz, merge([read[:, 12]], color, [(0, 4096)]))
+
+
+def test_side_views_read_only_chunks_along_their_cuts(tmp_path, asked):
+    pixels = noise(6, 160, 160)
+    opened = image(tmp_path / "image", [pixels], "zyx", chunks=(3, 32, 32))
+    page = Page(dh.view(opened))
+    page.viewer._scene.cache = ChunkCache()
+    asked.clear()
+    message = page.message("sides", level=0, every=1, y=70, x=10)
+    page.viewer._on_message(None, message, [])
+    content, buffers = page.wait(1)[0]
+    assert (content["kind"], content["number"], len(buffers)) == ("sides", 1, 2)
+    read = [a.url.split("image/0/")[1] for a in asked]
+    along = {(z, 2, x) for z in (0, 1) for x in range(5)} | {
+        (z, y, 0) for z in (0, 1) for y in range(5)
+    }
+    assert sorted(read) == sorted("/".join(map(str, place)) for place in along)
+
+
+@pytest.mark.parametrize(
+    ("scale", "unit", "deep", "why"),
+    [
+        ((2, 0.5, 0.5), "micrometer", 4, ""),
+        ((2, 0.5, 0.5), None, 4, ""),
+        ((1, 1, 1), "micrometer", 1, "the metadata hold only a placeholder, 1"),
+        ((900, 1, 0.5), "micrometer", 1, "the metadata make them 1.8e+03 × deeper"),
+    ],
+)
+def test_how_deep_a_voxel_is(tmp_path, scale, unit, deep, why):
+    units = dict.fromkeys("zyx", unit) if unit else {}
+    opened = image(tmp_path / "image", [noise(2, 9, 9)], "zyx", scale=scale, units=units)
+    facts = dh.view(opened).facts
+    assert (facts["deep"], facts["deepUnknown"]) == (pytest.approx(deep), why)
+
+
+def test_depth_and_width_may_have_different_units(tmp_path):
+    units = {"z": "nanometer", "y": "micrometer", "x": "micrometer"}
+    opened = image(tmp_path / "a", [noise(2, 9, 9)], "zyx", scale=(500, 0.25, 0.25), units=units)
+    assert dh.view(opened).facts["deep"] == pytest.approx(2)
+
+
 # --- where a view begins ------------------------------------------------------------------------
 
 
@@ -1357,7 +1421,7 @@ def test_a_view_may_begin_elsewhere(tmp_path):
         ({"t": 1}, "start has t 1, but t goes to 0"),
         ({"y": "left"}, "'left' for y, which should be a number"),
         ({"zoom": 0}, "zoom of 0 or less"),
-        ({"depth": 3}, "start may have t, z, y, x, zoom, channels, project, but not 'depth'"),
+        ({"depth": 3}, "zoom, channels, project, sides, but not 'depth'"),
         ({"channels": {"DAPI": [0, 1]}}, "'DAPI', but there are channel 0, channel 1"),
         ({"channels": {0: [0]}}, "not two values to four"),
     ],

@@ -11,6 +11,8 @@
 ``measure``         what lies under a click
 ``find``            where a label is that Python selects
 ``stack``           all planes below a part of a level
+``projection``      their maximum
+``sides``           cuts through them
 ``label_paint``     labels, outlined or filled
 ``contrast``        histograms, and automatic contrast
 ``bands``           how each channel is shown

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .._display.planes import scale_yx
-from .._pixel_size import finest_pixel
+from .._pixel_size import finest_pixel, micrometers
+from ..multiscale import Multiscale
 from . import stack
 from .bands import notes_on
 from .levels import Level
@@ -18,6 +19,7 @@ def facts_of(scene: Scene, height: int, start: dict[str, Any]) -> dict[str, Any]
     size, why_not = finest_pixel(scene.image)
     look = scene.start
     first = scale_yx(scene.image, 0)
+    deep, cubes = _depth(scene.image)
     stretch = size[0] / size[1] if size else first[0] / first[1]
     return {
         "title": scene.image.title,
@@ -45,6 +47,8 @@ def facts_of(scene: Scene, height: int, start: dict[str, Any]) -> dict[str, Any]
             for band in scene.bands
         ],
         "stretch": stretch if 0.05 < stretch < 20 else 1.0,
+        "deep": deep,
+        "deepUnknown": cubes,
         "micrometres": size[1] if size else None,
         "unknown": why_not,
         "labels": scene.labels is not None,
@@ -70,3 +74,19 @@ def _level(scene: Scene, level: Level) -> dict[str, Any]:
             "bytes": stack.chunk_bytes(array),
         }
     }
+
+
+def _depth(image: Multiscale) -> tuple[float, str]:
+    """How deep a voxel is, in widths of one; 1 if that is not known, and why not."""
+    if "z" not in image.roles:
+        return 1.0, ""
+    size, why_not = finest_pixel(image)
+    axis, across = image.roles.index("z"), image.roles.index("x")
+    scale, unit = abs(image.scales[0][axis]), image.units[axis]
+    if size and micrometers(unit):
+        deep = scale * micrometers(unit) / size[1]
+    elif image.has_scales and unit == image.units[across] and set(image.scales[0]) != {1.0}:
+        deep = scale / abs(image.scales[0][across])
+    else:
+        return 1.0, why_not or "the metadata name no unit of depth"
+    return (deep, "") if 0.05 < deep < 200 else (1.0, f"the metadata make them {deep:.3g} × deeper")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 THREADS = 3
 IDLE_SECONDS = 60.0
-SLOTS = 8
+SLOTS = 12
 
 Wanted = Callable[[], bool]
 Task = Callable[[Wanted], None]

@@ -22,6 +22,7 @@ PARTS = (
     "project",
     "play",
     "labels",
+    "sides",
     "pick",
     "channels",
     "contrast",

@@ -181,20 +181,24 @@ class Scene:
         wanted: Callable[[], bool] = always,
     ) -> np.ndarray:
         if look.channels:
-            picture = merge(
-                [planes[c] for c, _, _ in look.channels],
-                [color_of(color) for color in look.colors]
-                or [color_of(self.bands[c].color) for c, _, _ in look.channels],
-                [(low, high) for _, low, high in look.channels],
-                [self.bands[c].inverted for c, _, _ in look.channels],
-                look.gammas or [self.bands[c].gamma for c, _, _ in look.channels],
-            )
+            picture = self.mix(look, planes)
         else:
             picture = np.zeros((len(rows), len(columns), 3), np.uint8)
         if look.labels and self.labels and not look.project:
             found = self._labels_with_margin(level, look, rows, columns, wanted)
             paint_labels(picture, found, look.drawn, look.chosen, telling(self.label_colors))
         return picture
+
+    def mix(self, look: Look, planes: dict[int, np.ndarray]) -> np.ndarray:
+        """The visible channels in their colours; planes by channel, of any two axes."""
+        return merge(
+            [planes[c] for c, _, _ in look.channels],
+            [color_of(color) for color in look.colors]
+            or [color_of(self.bands[c].color) for c, _, _ in look.channels],
+            [(low, high) for _, low, high in look.channels],
+            [self.bands[c].inverted for c, _, _ in look.channels],
+            look.gammas or [self.bands[c].gamma for c, _, _ in look.channels],
+        )
 
     def _labels_with_margin(
         self,

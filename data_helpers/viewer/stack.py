@@ -19,8 +19,12 @@ from .tiles import ChunkCache, NotWantedError, always
 BYTES = 64_000_000
 """Decoded bytes that may be read for one look along depth: half of what the viewers keep."""
 
-CHUNKS = 600
+CHUNKS = 1000
 """Chunks that may be read for it; each is a request."""
+
+
+TOGETHER = 128
+"""Chunks that are asked for at once; each such question has the patience of a tile."""
 
 
 class Block(NamedTuple):
@@ -98,7 +102,7 @@ def walk(
             "in memory; such an image cannot be looked at along its depth."
         )
     keep = size * 8 <= cache.max_bytes
-    together = max(1, cache.max_bytes // 4 // size) if keep else 1
+    together = min(max(cache.max_bytes // 16 // size, 1), TOGETHER) if keep else 1
     inside = [n % chunk for n, chunk in zip(at, array.chunks, strict=True)]
     first = [n // chunk for n, chunk in zip(at, array.chunks, strict=True)]
     todo = list(range(0, layers(array, axis), every))

@@ -19,7 +19,7 @@ from .tiles import color_of
 if TYPE_CHECKING:
     from .scene import Scene
 
-KEYS = ("t", "z", "y", "x", "zoom", "channels", "project")
+KEYS = ("t", "z", "y", "x", "zoom", "channels", "project", "sides")
 
 
 def checked_start(scene: Scene, start: dict[str, Any]) -> dict[str, Any]:
@@ -34,7 +34,8 @@ def checked_start(scene: Scene, start: dict[str, Any]) -> dict[str, Any]:
         indices, ``y`` and ``x`` the middle of the view in pixels of the finest level, and ``zoom``
         is the number of screen pixels for one of them. ``channels`` has for each visible channel,
         by number or label, the values shown as black and as full colour, then gamma and colour,
-        which may be left out. ``project`` is True for a maximum projection over z.
+        which may be left out. ``project`` is True for a maximum projection over z,
+        and ``sides`` for side views.
 
     Returns
     -------
@@ -61,10 +62,11 @@ def checked_start(scene: Scene, start: dict[str, Any]) -> dict[str, Any]:
     if place.get("zoom", 1) <= 0:
         raise ValueError("start has a zoom of 0 or less; 1 is one screen pixel for each pixel")
     told |= place
-    if start.get("project"):
-        if scene.sizes.get("z", 1) < 2:
-            raise ValueError("start has project, but the image has a single plane")
-        told["project"] = True
+    for key in ("project", "sides"):
+        if start.get(key):
+            if scene.sizes.get("z", 1) < 2:
+                raise ValueError(f"start has {key}, but the image has a single plane")
+            told[key] = True
     if "channels" in start:
         told["channels"] = dict(_channel(scene, *item) for item in start["channels"].items())
     return told

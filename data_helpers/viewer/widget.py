@@ -20,6 +20,7 @@ from .find import find
 from .label_paint import Drawn
 from .latest_tasks import LatestTaskQueue, Task, Wanted
 from .scene import TILE, Look, Scene
+from .sides import side_views
 from .start import link_to
 from .tiles import ChunkCache, NotWantedError
 
@@ -90,6 +91,8 @@ class Viewer(anywidget.AnyWidget):
                 self._tasks.submit(f"{slot} contrast", [self._contrast_task(message, look)])
             elif message["kind"] == "value":
                 self._tasks.submit(f"{slot} value", [self._value_task(message, look)])
+            elif message["kind"] == "sides":
+                self._tasks.submit(f"{slot} sides", [self._sides_task(message, look)])
             elif message["kind"] == "link":
                 self._answer({"view": slot} | link_to(self._scene, look, message["start"]))
             elif message["kind"] == "find":
@@ -160,6 +163,23 @@ class Viewer(anywidget.AnyWidget):
             with contextlib.suppress(Exception):
                 text = self._scene.values(level, y, x, look, wanted)
                 self._answer({"kind": "value", "view": message["view"], "text": text})
+
+        return serve
+
+    def _sides_task(self, message: dict[str, Any], look: Look) -> Task:
+        level, every = int(message["level"]), max(int(message["every"]), 1)
+        y, x = float(message["y"]), float(message["x"])
+
+        def serve(wanted: Wanted) -> None:
+            said = {"kind": "sides", "view": message["view"], "number": message["number"]}
+            try:
+                pictures = side_views(self._scene, level, every, y, x, look, wanted)
+            except NotWantedError:
+                return
+            except Exception as error:
+                self._answer(said | {"error": _sentence(error)})
+            else:
+                self._answer(said, *pictures)
 
         return serve
 

@@ -87,7 +87,8 @@ def test_a_viewer_that_ends_gives_its_pictures_back(show: Make, cells: dh.Multis
 @pytest.mark.parametrize("dark", [False, True])
 def test_axe_finds_no_barrier(show: Make, cells: dh.Multiscale, dark: bool) -> None:
     view = show(cells, dark, labels=True)
-    view.press(*["+"] * 4, "Enter")
+    view.press(*["+"] * 4, "Enter", "s")
+    view.until(lambda: view.root.get_attribute("data-sides") == "ready", 60)
     view.button("Copy as code what opens this view").click()
     view.button("Neuroglancer: make a link to this view").click()
     view.until(view.root.get_by_role("link").is_visible)
@@ -554,6 +555,52 @@ def test_a_projection_is_made_at_an_affordable_level_and_hides_labels(
     view.button("Copy as code what opens this view").click()
     assert "'project'" not in view.control("code").input_value()
     assert '"project": True' in view.control("code").input_value()
+
+
+def test_side_views_follow_the_point_and_the_plane(show: Make, steps: dh.Multiscale) -> None:
+    view = show(steps)
+    sides = view.root.get_by_role("group", name="side views")
+    assert not sides.is_visible()
+    view.press("s")
+    ready = partial(view.root.get_attribute, "data-sides")
+    view.until(lambda: ready() == "ready")
+    assert view.control("sides").is_checked() and sides.is_visible()
+    xz, yz = (sides.get_by_role("img").nth(n) for n in (0, 1))
+    box, other = xz.bounding_box(), yz.bounding_box()
+    assert box["width"] / box["height"] == pytest.approx(200 / 16, rel=0.05)  # 2 µm deep, 0.5 wide
+    assert other["height"] / other["width"] == pytest.approx(100 / 16, rel=0.05)
+    assert (xz.get_attribute("aria-label") or "").startswith("Side view xz through y 50; lines")
+    assert "Level 0, all 4 planes." in sides.inner_text()
+    view.settle()
+    bright = """(canvas, [x, y]) => canvas.getContext("2d").getImageData(
+        x * canvas.width, y * canvas.height, 1, 1).data[0]"""
+    assert [xz.evaluate(bright, [0.14 + 0.25 * n, 0.2 + 0.25 * n]) > 60 for n in range(4)] == [
+        True
+    ] * 4
+    assert xz.evaluate(bright, [0.14, 0.7]) < 20
+
+    before = view.picture()
+    view.page.mouse.click(box["x"] + box["width"] * 0.2, box["y"] + 2)  # the first plane
+    view.until(lambda: "plane z 0" in (xz.get_attribute("aria-label") or ""))
+    view.until(lambda: ready() == "ready" and "yz through x 40" in sides.inner_text())
+    assert view.control("z").input_value() == "0"
+    assert view.settle().picture() != before
+    view.control("z").press("End")
+    view.until(lambda: "plane z 3" in (xz.get_attribute("aria-label") or ""))
+    assert "yz through x 40" in sides.inner_text()  # the point stays
+    view.control("sides").press("Space")
+    assert not sides.is_visible()
+
+
+def test_side_views_take_an_affordable_level_and_say_when_voxels_are_cubes(
+    show: Make, cells: dh.Multiscale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_helpers.viewer.stack.BYTES", 20_000_000)
+    view = show(cells, start={"sides": True})
+    sides = view.root.get_by_role("group", name="side views")
+    view.until(lambda: view.root.get_attribute("data-sides") == "ready", 60)
+    assert "Level 1, all 257 planes." in sides.inner_text()
+    assert "Voxels are drawn as cubes: the metadata hold no scale." in sides.inner_text()
 
 
 # --- keep and share -----------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from playwright.sync_api import Page
 from data_helpers.viewer import page_source
 
 HOST = "http://viewer.test"
-HTML = """<!doctype html><html lang="en"><head><title>viewer</title><style>{style}
+HTML = """<!doctype html><html lang="en"><head><title>viewer</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}
 body {{ margin: 0; color: {ink}; background: {paper};
   --jp-content-font-color1: {ink}; --jp-content-font-color2: {ink}; --jp-layout-color1: {paper} }}
 </style></head><body><main><h1>A page</h1><div id="cell"></div>

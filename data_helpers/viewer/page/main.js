@@ -13,13 +13,14 @@ import { installPlay } from "./play.js";
 import { installProject } from "./project.js";
 import { installReport } from "./report.js";
 import { installShare } from "./share.js";
+import { installSides } from "./sides.js";
 import { makeState } from "./state.js";
 import { decode } from "./store.js";
 import { installTalk } from "./talk.js";
 import { installWhere } from "./where.js";
 
 const CONCERNS = [
-  installPaint, installReport, installTalk, installControls, installProject, installPlay, installLabels, installPick, installChannels,
+  installPaint, installReport, installTalk, installControls, installProject, installSides, installPlay, installLabels, installPick, installChannels,
   installContrast, installWhere, installHands, installShare,
 ];
 
@@ -38,7 +39,7 @@ function buildPage(v) {
   parts.stage = element("div", { className: "ozv-stage" }, parts.canvas, parts.bar, parts.map, parts.buttons, parts.hint);
   parts.stage.style.height = `${facts.height}px`;
   parts.status = element("span", { className: "ozv-status", id: `${id}-status` });
-  const keys = element("div", { className: "ozv-keys", id: `${id}-keys`, textContent: `Drag or arrow keys move, wheel or + and − zoom, 0 shows all, a sets contrast, r resets it, click or Enter reads values, ${facts.sizes.t > 1 || facts.sizes.z > 1 ? "space plays, " : ""}${facts.sizes.z > 1 ? "m shows the maximum over z, " : ""}f fills the screen.` });
+  const keys = element("div", { className: "ozv-keys", id: `${id}-keys`, textContent: `Drag or arrow keys move, wheel or + and − zoom, 0 shows all, a sets contrast, r resets it, click or Enter reads values, ${facts.sizes.t > 1 || facts.sizes.z > 1 ? "space plays, " : ""}${facts.sizes.z > 1 ? "m shows the maximum over z, s side views, " : ""}f fills the screen.` });
   parts.foot = element("div", { className: "ozv-foot" }, parts.status, parts.where);
   const note = element("div", { className: "ozv-foot ozv-note", textContent: facts.note ?? "", hidden: !facts.note });
   parts.trouble = element("div", { className: "ozv-error", role: "alert" });

@@ -16,7 +16,7 @@ export function installPick(v) {
   }
   v.pick = (y, x) => {
     if (y < 0 || x < 0 || y >= height || x >= width) return;
-    v.mark = [y, x];
+    v.mark = v.cross = [y, x];
     waits();
     v.say({ kind: "pick", y, x, level: v.shown.level, look: v.asked() });
     v.changed();
@@ -44,7 +44,7 @@ export function installPick(v) {
     picked.textContent = message.text;
     if (!message.place) return;
     const { z, y, x } = message.place;
-    v.mark = [y, x];
+    v.mark = v.cross = [y, x];
     if (!inSight(y, x)) v.move(y, x);
     v.project(false);
     if (z === look.z) about();

@@ -2,21 +2,21 @@
 
 import { checkbox } from "./elements.js";
 import { chooseLevel } from "./geometry.js";
-import { affordable, planesRead } from "./stacks.js";
+import { affordable, chunksUnder, planesRead } from "./stacks.js";
 
 export function installProject(v) {
   const { facts, look, parts } = v;
   const { levels, budget, tile } = facts;
   if (facts.sizes.z < 2) return;
-  const whole = () => [[0, 0, levels[0].height, levels[0].width]];
+  const whole = (number) => chunksUnder(levels, number, [0, 0, levels[0].height, levels[0].width]);
   const onScreen = () => chooseLevel(levels, v.zoomY() * v.size.ratio, v.view.zoom * v.size.ratio);
 
-  // The tiles in view, as a box in pixels of the finest level.
+  // The chunks under the tiles in view.
   const tiles = (number) => {
     const high = (tile * levels[0].height) / levels[number].height;
     const wide = (tile * levels[0].width) / levels[number].width;
     const [y0, x0, y1, x1] = v.box();
-    return [[Math.floor(y0 / high) * high, Math.floor(x0 / wide) * wide, Math.ceil(y1 / high) * high, Math.ceil(x1 / wide) * wide]];
+    return chunksUnder(levels, number, [Math.floor(y0 / high) * high, Math.floor(x0 / wide) * wide, Math.ceil(y1 / high) * high, Math.ceil(x1 / wide) * wide]);
   };
   v.stack = () => {
     if (!v.view.zoom) return { level: levels.length - 1, every: 1 };

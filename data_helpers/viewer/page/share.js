@@ -18,6 +18,7 @@ export function installShare(v) {
     x: Number(v.view.x.toFixed(3)),
     zoom: Number(v.view.zoom.toPrecision(6)),
     ...(look.project ? { project: true } : {}),
+    ...(look.sides ? { sides: true } : {}),
     channels: Object.fromEntries(facts.channels.map((channel, c) => [c, look.channels[c]]).filter(([, c]) => c.on)
       .map(([c, { window, gamma, color }]) => [c, [...window, gamma, color]])),
   });

@@ -11,20 +11,20 @@ export function chunksUnder(levels, number, [y0, x0, y1, x1]) {
   return layers * along(y0, y1, levels[0].height, 0) * along(x0, x1, levels[0].width, 1);
 }
 
-// The finest level, from `first` on, whose chunks under some boxes are within the budget, and
-// every how manyth layer of chunks to read: 1, unless even the coarsest level holds too much.
-// `boxes` gives the boxes at a level; the last level is judged by `whole`, so that the layers stay
-// the same wherever one moves.
-export function affordable(levels, first, channels, budget, boxes, whole = boxes) {
-  const share = (number, some) => {
-    const chunks = channels * some.reduce((sum, box) => sum + chunksUnder(levels, number, box), 0);
+// The finest level, from `first` on, whose chunks are within the budget, and every how manyth
+// layer of chunks to read: 1, unless even the coarsest level holds too much. `count` says how many
+// chunks of a level are needed of a channel. The layers left out are judged by `whole`, so that
+// they stay the same wherever one moves.
+export function affordable(levels, first, channels, budget, count, whole = count) {
+  const share = (number, needed) => {
+    const chunks = channels * needed(number);
     return Math.max((chunks * levels[number].stack.bytes) / budget.bytes, chunks / budget.chunks);
   };
   for (let number = first; number < levels.length; number++) {
-    if (share(number, boxes(number)) <= 1) return { level: number, every: 1 };
+    if (share(number, count) <= 1) return { level: number, every: 1 };
   }
   const level = levels.length - 1;
-  return { level, every: Math.min(Math.max(1, Math.ceil(share(level, whole(level)))), levels[level].stack.layers) };
+  return { level, every: Math.min(Math.max(1, Math.ceil(share(level, whole))), levels[level].stack.layers) };
 }
 
 // In words, how many planes every so manyth layer of chunks holds.

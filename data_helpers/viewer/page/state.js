@@ -26,6 +26,7 @@ export function makeState(model) {
       z: facts.start.z,
       channels: facts.channels.map(startOf),
       project: Boolean(facts.start.project),
+      sides: false,
       labels: facts.labels,
       drawn: { fill: 0, each: facts.each, alone: false },
       chosen: "",
@@ -38,7 +39,8 @@ export function makeState(model) {
     size: { width: 0, height: facts.height, ratio: 1 },
     shown: { level: 0, wanted: [], missing: [] },
     received: 0,
-    mark: null,
+    mark: null, // what was clicked
+    cross: null, // where side views cut; without it they cut through the middle of the view
     gone: false,
     parts: {}, // elements of the page
     keys: {}, // what a key on the picture does
