@@ -11,6 +11,7 @@ import threading
 import time
 from dataclasses import replace
 
+import neuroglancer
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,7 +41,7 @@ from data_helpers.viewer.label_paint import CHOSEN, Drawn, colors_of, paint_labe
 from data_helpers.viewer.latest_tasks import LatestTaskQueue
 from data_helpers.viewer.scene import Look, Scene
 from data_helpers.viewer.sides import side_views
-from data_helpers.viewer.start import labels_code
+from data_helpers.viewer.start import labels_code, link_to
 from data_helpers.viewer.tiles import ChunkCache, NotWantedError, merge, outlines, read_plane
 
 PAGE = page_source.script()
@@ -1450,3 +1451,78 @@ def test_an_image_without_an_address_has_no_link_and_says_so(tmp_path):
     [(content, _)] = page.wait(1)
     assert content["href"] == ""
     assert content["text"].startswith("No link: ")
+
+
+def linked(scene, look=None, **start):
+    """Neuroglancer's own reading of the link that the page gets."""
+    found = link_to(scene, look or scene.start, {"y": 1, "x": 1, "zoom": 1} | start)
+    return neuroglancer.parse_url(found["href"]), found["text"]
+
+
+def test_a_link_carries_time_place_contrast_and_gamma(served, tmp_path):
+    units = dict.fromkeys("zyx", "micrometer") | {"t": "millisecond"}
+    channels = [
+        {"label": "a", "color": "FF0000", "window": {"start": 0, "end": 9}},
+        {"label": "b", "color": "00FF00", "window": {"start": 0, "end": 9}, "inverted": True},
+    ]
+    image(
+        tmp_path / "image",
+        [noise(3, 2, 4, 40, 50)],
+        "tczyx",
+        scale=(500, 1, 2, 0.5, 0.5),
+        units=units,
+        omero={"channels": channels},
+    )
+    shown = dh.view(dh.open_multiscale(f"{served.endpoint}/image"))._scene
+    look = replace(shown.start, channels=((1, 5, 7),), gammas=(0.5,), colors=("0000FF",))
+    state, text = linked(shown, look, t=2, z=3, y=10, x=20.5, zoom=4)
+    assert list(state.dimensions.names) == ["x", "y", "z", "t"]
+    assert (state.dimensions["t"].scale, state.dimensions["t"].unit) == (0.5, "s")
+    assert list(state.position) == [20.5, 10, 3.5, 2.5]
+    assert state.cross_section_scale == 0.25
+    first, second = state.layers
+    assert (first.visible, second.visible) == (False, True)
+    assert "color * (1.0 - pow(window(), 0.5))" in second.shader
+    assert second.shader_controls["window"].to_json() == {"range": [5, 7]}
+    assert second.shader_controls["color"] == "#0000FF"
+    assert "own time" not in text
+    assert "not the projection" in linked(shown, replace(look, project=1), t=2)[1]
+
+
+def test_a_link_to_an_image_whose_metadata_name_no_channels_has_its_contrast(served, tmp_path):
+    image(tmp_path / "grey", [noise(40, 50)])
+    image(tmp_path / "two", [noise(2, 40, 50)], "cyx")
+    grey = dh.view(dh.open_multiscale(f"{served.endpoint}/grey"))._scene
+    [layer] = linked(grey, replace(grey.start, channels=((0, 3, 8),)))[0].layers
+    assert layer.shader_controls["window"].to_json() == {"range": [3, 8]}
+    two = dh.view(dh.open_multiscale(f"{served.endpoint}/two"))._scene
+    layers = linked(two)[0].layers
+    assert [list(layer.local_position) for layer in layers] == [[0], [1]]
+    assert [layer.shader_controls["color"] for layer in layers] == ["#00FF00", "#FF00FF"]
+
+
+def test_a_link_carries_the_labels(served, tmp_path):
+    coloured(tmp_path / "image", [[255, 0, 0, 255], [0, 128, 255, 128]])
+    scene = dh.view(dh.open_multiscale(f"{served.endpoint}/image"), labels=True)._scene
+    labels = linked(scene)[0].layers["labels"]
+    assert labels.type == "segmentation" and labels.visible is True
+    assert labels.source[0].url == f"zarr://{served.endpoint}/image/labels/cells"
+    assert labels.segment_colors.to_json() == {"7": "#FF0000", "8": "#0080FF"}
+    assert labels.selected_alpha == 0.3 and not labels.segments
+    drawn = Drawn(fill=0.6, alone=True)
+    look = replace(scene.start, drawn=drawn, chosen=8)
+    labels = linked(scene, look)[0].layers["labels"]
+    assert list(labels.segments) == [8] and labels.not_selected_alpha == 0
+    assert (labels.segment_default_color, labels.selected_alpha) == ("#ff00ff", 0.6)
+
+
+def test_a_link_of_the_stand_in_opens_the_public_image_with_its_labels(offline):
+    scene = dh.view(dh.open_multiscale(6001247), labels=True)._scene
+    state, text = linked(scene, z=100)
+    image_, labels = state.layers[0].source[0].url, state.layers["labels"].source[0].url
+    assert image_.endswith("/v0.4/idr0062A/6001247.zarr") and labels == f"{image_}/labels/0"
+    assert "real pixels" in text
+    embryo = dh.view(dh.open_multiscale(4007801))._scene
+    state, text = linked(embryo, t=7, z=2)
+    assert state.position[list(state.dimensions.names).index("t")] == 7.5
+    assert "own time" not in text

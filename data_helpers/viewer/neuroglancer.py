@@ -8,6 +8,8 @@ and window.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .._display.pixels import usable
@@ -15,8 +17,18 @@ from .._display.planes import MOST_BANDS
 from .._pixel_size import micrometers
 from ..metadata import Channel
 from ..multiscale import Multiscale
+from .look import Look
 
 SCREEN = 400  # pixels that the image shall fill at first, roughly
+
+
+FILL = 0.3
+"""How much of its colour lies over a label, if it is only outlined here."""
+
+MOST_COLORS = 200
+"""Colours of labels in a link at most; a browser takes no link of any length."""
+
+SECONDS = {"second": 1, "millisecond": 1e-3, "microsecond": 1e-6, "minute": 60, "hour": 3600}
 
 
 class Axis(NamedTuple):
@@ -69,8 +81,9 @@ def state_of(address: str, name: str, image: Multiscale | int | None) -> dict[st
 
 def moved(
     state: dict[str, Any],
+    image: Multiscale | int,
     place: dict[str, Any],
-    shown: dict[int, tuple[tuple[float, float], str]],
+    shown: dict[int, Channel],
 ) -> dict[str, Any]:
     """A state that looks at another place, and shows these channels only.
 
@@ -78,28 +91,93 @@ def moved(
     ----------
     state : dict
         As `state_of` makes it.
+    image : Multiscale or int
+        The image, or its id if it is registered.
     place : dict
-        ``y``, ``x`` and ``z`` in pixels, and ``zoom``, in screen pixels for one of them.
+        ``t``, ``z``, ``y`` and ``x`` in pixels, and ``zoom``, in screen pixels for one of them.
     shown : dict
-        For each visible channel its window and its colour.
+        For each visible channel its window, colour and gamma.
     """
-    position = state.get("position")
-    if position:
-        names = list(state["dimensions"])
-        for axis in "xyz":
-            if axis in place and axis in names:
-                position[names.index(axis)] = place[axis] + (0.5 if axis == "z" else 0)
+    axes, _ = _registered(image) if isinstance(image, int) else _opened(image)
+    if "position" in state:
+        position, dimensions = state["position"], state["dimensions"]
+        names = [role for role in "xyz" if role in axes]
+        for n, role in enumerate(names):
+            if role in place:
+                position[n] = place[role] + (0.5 if role == "z" else 0)
+        time = axes.get("t")
+        if time and time.size > 1 and "t" in place and (dimension := _time(time)):
+            dimensions[time.name] = dimension
+            position.append(place["t"] + 0.5)
         if "zoom" in place:
             state["crossSectionScale"] = 1 / place["zoom"]
-    for layer in state["layers"]:
-        if "localPosition" not in layer:
-            continue
-        [number] = layer["localPosition"]
-        layer["visible"] = number in shown
-        if number in shown:
-            window, color = shown[number]
-            layer["shaderControls"] = {"window": {"range": list(window)}, "color": f"#{color}"}
+    state["layers"] = [
+        layer
+        for one in state["layers"]
+        for layer in (_in_colors(one, shown, "c" in axes) if one["type"] == "image" else [one])
+    ]
     return state
+
+
+def _in_colors(
+    layer: dict[str, Any], shown: dict[int, Channel], has_channels: bool
+) -> list[dict[str, Any]]:
+    """A layer of the image with window, colour and gamma; or one for each, if it has none yet."""
+    if "localPosition" not in layer and has_channels:
+        return [_channel_layer(layer, n, c) | _controls(c) for n, c in shown.items()] or [layer]
+    number = layer.get("localPosition", [0])[0]
+    if number not in shown:
+        return [layer | {"visible": False}]
+    channel = shown[number]
+    return [layer | {"visible": True, "shader": _shader(channel)} | _controls(channel)]
+
+
+def _controls(channel: Channel) -> dict[str, Any]:
+    window = {"range": list(channel.window or ())}
+    return {"shaderControls": {"window": window, "color": f"#{channel.color}"}}
+
+
+def labels_layer(
+    source: str, name: str, look: Look, given: Mapping[int, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Labels as a layer: filled, since Neuroglancer draws no outlines of a plane's labels.
+
+    Parameters
+    ----------
+    source : str
+        Where they are, as Neuroglancer writes it.
+    name : str
+        What to call the layer.
+    look : Look
+        Whether and how they are shown, and which of them is chosen.
+    given : mapping of int to str
+        Colours of labels, where the metadata give each its own.
+    """
+    fill = look.drawn.fill or FILL
+    layer: dict[str, Any] = {"type": "segmentation", "source": source, "name": name}
+    layer |= {"visible": look.labels, "selectedAlpha": fill}
+    if look.chosen:
+        rest = 0 if look.drawn.alone else fill / 2
+        layer |= {"segments": [str(look.chosen)], "notSelectedAlpha": rest}
+    if not look.drawn.each:
+        layer["segmentDefaultColor"] = "#ff00ff"
+    elif given:
+        some = list(given.items())[:MOST_COLORS]
+        layer["segmentColors"] = {str(label): f"#{color}" for label, color in some}
+    return layer
+
+
+def carries_time(image: Multiscale | int) -> bool:
+    """Whether a link can say at which time to look."""
+    axes, _ = _registered(image) if isinstance(image, int) else _opened(image)
+    return "t" in axes and _time(axes["t"]) is not None
+
+
+def _time(axis: Axis) -> list[Any] | None:
+    """Duration of a step in seconds, or without a unit; None if the unit is no duration."""
+    if not axis.unit:
+        return [axis.scale, ""]
+    return [axis.scale * SECONDS[axis.unit], "s"] if axis.unit in SECONDS else None
 
 
 def _dimension(axis: Axis) -> list[Any] | None:
@@ -112,18 +190,27 @@ def _dimension(axis: Axis) -> list[Any] | None:
 
 def _channel_layer(layer: dict[str, Any], number: int, channel: Channel) -> dict[str, Any]:
     """A layer that adds one channel, in its colour and window, to those below."""
+    name = f"{channel.label} of {layer['name']}"
+    shown = {
+        "localPosition": [number],
+        "shader": _shader(channel),
+        "blend": "additive",
+        "opacity": 1,
+    }
+    hidden = {} if channel.active else {"visible": False}
+    return {**layer, "name": name, **shown, **hidden}
+
+
+def _shader(channel: Channel) -> str:
+    """The program that paints a channel, with its window, colour and gamma."""
     window = "range=[{:.15g}, {:.15g}]".format(*channel.window) if usable(channel.window) else ""
     share = "window()" if channel.gamma == 1 else f"pow(window(), {float(channel.gamma)})"
     share = f"1.0 - {share}" if channel.inverted else share
-    shader = (
+    return (
         f"#uicontrol invlerp window({window})\n"
         f'#uicontrol vec3 color color(default="#{channel.color}")\n'
         f"void main() {{ emitRGB(color * ({share})); }}"
     )
-    name = f"{channel.label} of {layer['name']}"
-    shown = {"localPosition": [number], "shader": shader, "blend": "additive", "opacity": 1}
-    hidden = {} if channel.active else {"visible": False}
-    return {**layer, "name": name, **shown, **hidden}
 
 
 def _opened(image: Multiscale) -> tuple[dict[str, Axis], list[Channel]]:

@@ -9,17 +9,20 @@ from urllib.parse import unquote
 import numpy as np
 
 from ..addresses import last_part, shareable
+from ..metadata import Channel
 from ..multiscale import Multiscale
 from ..sources import IMAGES
+from .label_paint import telling
 from .links import NEUROGLANCER, fragment_of, viewer_links
 from .look import Look
-from .neuroglancer import moved
+from .neuroglancer import carries_time, labels_layer, moved
 from .tiles import color_of
 
 if TYPE_CHECKING:
     from .scene import Scene
 
 KEYS = ("t", "z", "y", "x", "zoom", "channels", "project", "sides")
+PLACE = ("t", "z", "y", "x", "zoom")
 
 
 def checked_start(scene: Scene, start: dict[str, Any]) -> dict[str, Any]:
@@ -137,14 +140,38 @@ def link_to(scene: Scene, look: Look, start: dict[str, Any]) -> dict[str, Any]:
         note = found.notes.get("neuroglancer") or found.advice
         return {"kind": "link", "href": "", "text": f"No link: {note or 'it has no address'}."}
     state = json.loads(unquote(link.split("#!", 1)[1]))
-    place = checked_start(scene, {key: start[key] for key in start if key != "channels"})
-    colors = look.colors or tuple(scene.bands[c].color for c, *_ in look.channels)
-    shown = {
-        c: ((low, high), color) for (c, low, high), color in zip(look.channels, colors, strict=True)
-    }
-    href = f"{NEUROGLANCER}#!{fragment_of(moved(state, place, shown))}"
+    image: Multiscale | int = scene.image.image_id or scene.image
+    place = checked_start(scene, {key: start[key] for key in start if key in PLACE})
+    source = state["layers"][0]["source"]
+    state = moved(state, image, place, _channels(scene, look))
+    if address := _labels_source(scene, source):
+        state["layers"].append(labels_layer(address, "labels", look, telling(scene.label_colors)))
+    href = f"{NEUROGLANCER}#!{fragment_of(state)}"
     if look.project:
         said += " It shows planes, not the projection."
-    if scene.sizes.get("t", 1) > 1:
+    if scene.sizes.get("t", 1) > 1 and not carries_time(image):
         said += " It starts at its own time."
     return {"kind": "link", "href": href, "text": said.strip()}
+
+
+def _channels(scene: Scene, look: Look) -> dict[int, Channel]:
+    """The visible channels as they are shown now."""
+    found = {}
+    for n, (c, low, high) in enumerate(look.channels):
+        band = scene.bands[c]
+        color = look.colors[n] if look.colors else band.color
+        gamma = look.gammas[n] if look.gammas else band.gamma
+        found[c] = Channel(band.label, color, (low, high), True, band.inverted, gamma)
+    return found
+
+
+def _labels_source(scene: Scene, source: str) -> str:
+    """Where Neuroglancer finds the labels; empty if it cannot, or shows nothing else anyway."""
+    labels = scene.labels
+    if labels is None or labels is scene.image:
+        return ""
+    if labels.parent is scene.image:
+        return f"{source}/labels/{shareable(labels.url).rsplit('/', 1)[-1]}"
+    found = viewer_links(labels)
+    link = (found.public or found).links.get("neuroglancer", "")
+    return json.loads(unquote(link.split("#!", 1)[1]))["layers"][0]["source"] if link else ""

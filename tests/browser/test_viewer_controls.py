@@ -650,9 +650,10 @@ def test_a_saved_picture_has_a_bar_and_says_what_it_is(
 
 
 def test_a_link_opens_neuroglancer_at_the_same_place(show: Make, cells: dh.Multiscale) -> None:
-    view = show(cells)
+    view = show(cells, labels=True)
     view.press(*["+"] * 3)
     view.control("c", 1).press("Space")
+    view.control("gamma", 0).press("Home")
     view.settle()
     view.button("Neuroglancer: make a link to this view").click()
     link = view.root.get_by_role("link", name="Open this view in Neuroglancer")
@@ -660,7 +661,9 @@ def test_a_link_opens_neuroglancer_at_the_same_place(show: Make, cells: dh.Multi
     state = json.loads(unquote((link.get_attribute("href") or "").split("#!")[1]))
     zoom = 1 / state["crossSectionScale"]
     assert f"at {zoom * 100:.3g} %" in view.root.locator(".ozv-status").inner_text()
-    assert [layer["visible"] for layer in state["layers"]] == [True, False]
+    assert [layer["visible"] for layer in state["layers"]] == [True, False, True]
+    assert "pow(window(), 0.2)" in state["layers"][0]["shader"]
+    assert state["layers"][2]["source"].endswith("6001247.zarr/labels/0")
     assert state["layers"][0]["shaderControls"]["color"] == "#0000FF"
     assert "real pixels" in view.root.locator(".ozv-told").inner_text()
 

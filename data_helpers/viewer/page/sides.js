@@ -17,7 +17,7 @@ export function installSides(v) {
   const { height: H, width: W } = levels[0];
   const deep = facts.sizes.z * facts.deep, high = H * facts.stretch; // in widths of a pixel
   const cuts = { xz: makeCut("xz"), yz: makeCut("yz") };
-  const words = element("span", { className: "ozv-told", role: "status" });
+  const words = element("span", { className: "ozv-cut-words" });
   const box = element("div", { className: "ozv-sides", role: "group", label: "side views", hidden: true }, cuts.xz.figure, cuts.yz.figure, words);
   parts.foot.after(box);
   const toggle = checkbox("sides", false, (on) => show(on), "side views");
