@@ -1024,6 +1024,21 @@ def test_contrast_looks_at_what_is_in_view_and_at_numbers_only(tmp_path):
     assert contrast(shown, 0, [0, 0, 9, 9], replace(look, channels=())) == []
 
 
+def test_a_hot_pixel_does_not_stretch_the_histogram(tmp_path):
+    pixels = np.tile(np.arange(1000.0), (100, 1))
+    pixels[50, 500], pixels[50, 501] = 60_000, -9_000
+    shown = dh.view(image(tmp_path / "image", [pixels.astype("f4")]))._scene
+    whole, look = [0, 0, 100, 500], Look(t=0, z=0, channels=((0, 0, 1),))
+    [calm] = contrast(shown, 0, whole, look)
+    assert (calm["ends"], calm["beyond"], calm["whole"]) == ([0, 499], [0, 0], [0, 499])
+    [found] = contrast(shown, 0, [0, 490, 100, 1000], look)
+    assert 0 < found["ends"][0] < 490 and 999 < found["ends"][1] < 1500
+    assert found["beyond"] == [1, 1] and found["whole"] == [-9000, 60_000]
+    assert sum(found["counts"]) == 510 * 100 - 2
+    [flat] = contrast(shown, 0, [0, 7, 100, 8], look)
+    assert flat["ends"][0] < flat["ends"][1] and flat["beyond"] == [0, 0]
+
+
 def test_contrast_reads_no_chunk_that_the_tiles_have_not_read(tmp_path, asked):
     opened = image(tmp_path / "image", halve(noise(512, 512), 1), chunks=(128, 128))
     page = Page(dh.view(opened))

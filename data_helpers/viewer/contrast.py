@@ -18,6 +18,9 @@ SAMPLE = 512
 
 BINS = 64
 
+MOST = (0.1, 99.9)
+"""Percentiles that a histogram reaches at least; one hot pixel does not stretch it."""
+
 AUTO = (1.0, 99.8)
 """Percentiles of what is in view that automatic contrast shows as black and as full colour."""
 
@@ -50,7 +53,8 @@ def contrast(
     -------
     list of dict
         For each visible channel that has a value in view: its number, the automatic ``window``,
-        ``counts`` of the histogram, and ``ends``, the values it goes from and to.
+        ``counts`` of the histogram, ``ends``, the values it goes from and to, ``beyond``, how many
+        values are below and above these, and ``whole``, the least and the greatest value.
     """
     shown, finest = scene.levels[level], scene.levels[0]
     rows = _sampled(box[0], box[2], finest.height, shown.height)
@@ -62,18 +66,30 @@ def contrast(
         if not values.size:
             continue
         low, high = map(float, np.percentile(values, AUTO))
-        band = scene.bands[c]
-        ends = min(band.limits[0], values.min()), max(band.limits[1], values.max())
+        ends = _ends(values)
         counts, _ = np.histogram(values, BINS, ends)
         answer.append(
             {
                 "channel": c,
                 "window": list(some_width(low, high)),
                 "counts": counts.tolist(),
-                "ends": [float(end) for end in ends],
+                "ends": list(ends),
+                "beyond": [int((values < ends[0]).sum()), int((values > ends[1]).sum())],
+                "whole": [float(values.min()), float(values.max())],
             }
         )
     return answer
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    """From where to where a histogram goes: all values, but for a few that are far from the rest.
+
+    Far is more than half the range of nearly all of them.
+    """
+    low, high = map(float, np.percentile(values, MOST))
+    margin = (high - low) / 2
+    least, most = float(values.min()), float(values.max())
+    return some_width(max(least, low - margin), min(most, high + margin))
 
 
 def _sampled(first: float, last: float, finest: int, size: int) -> np.ndarray:

@@ -24,6 +24,7 @@ PARTS = (
     "labels",
     "sides",
     "pick",
+    "histogram",
     "channels",
     "contrast",
     "where",

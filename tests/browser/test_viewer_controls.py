@@ -175,8 +175,36 @@ def test_the_histogram_has_two_handles_that_never_cross(show: Make, known: dh.Mu
     assert window(view, 0)[0] <= window(view, 0)[1]
 
 
+def test_values_far_from_the_rest_are_marked_and_shown_when_asked_for(
+    show: Make, tmp_path: Path
+) -> None:
+    pixels = np.tile(np.arange(200, dtype="u2"), (100, 1))
+    pixels[50, 100] = 60_000
+    about = {"version": "0.4", "axes": axes("yx"), "datasets": scales((1, 1))}
+    write_v2(tmp_path / "image", [pixels], about, chunks=(100, 200))
+    view = show(dh.open_multiscale(tmp_path / "image"))
+    bars, high = view.root.locator("canvas.ozv-bars"), view.control("high", 0)
+    view.until(lambda: bars.get_attribute("data-beyond") == "0,1")
+    view.press("a")
+    view.until(lambda: window(view, 0)[1] < 300)
+    assert float(high.get_attribute("max")) < 400
+    wider = view.root.locator("button.ozv-wider")
+    name = wider.get_attribute("aria-label")
+    assert name == ("channel channel 0: show all values, also 1 value above 298.5, up to 60000")
+    arrow = bars.screenshot()
+    wider.press("Enter")
+    assert wider.get_attribute("aria-pressed") == "true"
+    assert float(high.get_attribute("max")) == 60_000
+    assert bars.screenshot() != arrow
+    view.press(*["+"] * 2, *["ArrowLeft"] * 9)  # away from the hot pixel
+    view.until(lambda: bars.get_attribute("data-beyond") == "0,0")
+    assert not wider.is_visible()
+    assert float(high.get_attribute("max")) < 400
+
+
 def test_a_handle_is_dragged(show: Make, known: dh.Multiscale) -> None:
     view = show(known)
+    view.until(lambda: view.root.locator("canvas.ozv-bars").get_attribute("data-bars"))
     box = view.control("high", 0).bounding_box()
     limit = float(view.control("high", 0).get_attribute("max") or 0)
     x = box["x"] + 7 + 4000 / limit * (box["width"] - 14)
