@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 import PIL.Image
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from support.images import axes, halve, noise, scales, write_json, write_v2
 from support.viewer_page import HOST, ViewerPage, serve_parts
 
 import data_helpers as dh
 from data_helpers.viewer import page_source
 
+from .conftest import new_context, watch
 from .wire.npm import install
 
 Make = Callable[..., ViewerPage]
@@ -359,6 +360,66 @@ def test_a_hand_that_shakes_while_it_scrolls_does_not_zoom(page: Page) -> None:
         return seen
     }""")
     assert found == [False, False, False, False, True, False]
+
+
+# --- a phone ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def phone(browser: Browser, offline: Any) -> Iterator[ViewerPage]:
+    """A picture on a phone 400 px wide; at the end there is no error in the console."""
+    options = {"viewport": {"width": 400, "height": 800}, "has_touch": True, "is_mobile": True}
+    context = new_context(browser, **options, device_scale_factor=2)
+    page = context.new_page()
+    errors = watch(page)
+    image = dh.open_multiscale(6001247)
+    yield ViewerPage(page, dh.view(image, labels=True, height=360)).settle()
+    assert errors == []
+    context.close()
+
+
+def pinch(view: ViewerPage, apart: int, down: float) -> None:
+    """Two fingers on the picture, one after the other, move apart, or together."""
+    fingers = view.page.context.new_cdp_session(view.page)
+    box = view.canvas.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def touch(kind: str, *places: float) -> None:
+        points = [
+            {"x": x + (1 - down) * at, "y": y + down * at, "id": n} for n, at in enumerate(places)
+        ]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    from_, to = (30, 30 + apart) if apart > 0 else (30 - apart, 30)
+    touch("touchStart", -from_)
+    touch("touchStart", -from_, from_)
+    for step in range(1, 6):
+        at = from_ + (to - from_) * step / 5
+        touch("touchMove", -at, at)
+    touch("touchEnd")
+
+
+@pytest.mark.parametrize("down", [0.3, 1])
+def test_pinching_zooms_the_picture_and_not_the_page(phone: ViewerPage, down: float) -> None:
+    """Also where the fingers move up and down, as if to scroll."""
+    status = phone.root.locator(".ozv-status")
+    before, picture = status.inner_text(), phone.picture()
+    pinch(phone, 90, down)
+    phone.until(lambda: status.inner_text() != before)
+    larger = phone.settle().picture()
+    assert larger != picture
+    assert phone.page.evaluate("[visualViewport.scale, scrollY]") == [1, 0]
+    zoomed = status.inner_text()
+    pinch(phone, -90, down)
+    phone.until(lambda: status.inner_text() != zoomed)
+    assert phone.page.evaluate("() => document.querySelector('.ozv-picked').textContent") == ""
+    assert phone.page.evaluate("[visualViewport.scale, scrollY]") == [1, 0]
+
+
+def test_nothing_is_wider_than_a_phone(phone: ViewerPage) -> None:
+    phone.press("s")
+    phone.until(lambda: phone.root.get_attribute("data-sides") == "ready", 60)
+    assert phone.page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
 # --- labels -------------------------------------------------------------------------------------

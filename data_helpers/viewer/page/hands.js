@@ -6,7 +6,8 @@ import { WheelRule } from "./wheel.js";
 const STEP = 80; // screen pixels that an arrow key moves
 
 export function installHands(v) {
-  const { canvas, hint, root } = v.parts;
+  const { parts } = v;
+  const { canvas, hint, root } = parts;
   const pointers = new Map();
   let dragged = 0, lastClick = 0, hintTimer = 0;
   const local = (event) => {
@@ -37,6 +38,13 @@ export function installHands(v) {
       v.move(v.view.y - (now[0] - before[0]) / v.zoomY(), v.view.x - (now[1] - before[1]) / v.view.zoom);
     }
   });
+  // Two fingers are for the picture: else the page would be zoomed.
+  for (const kind of ["touchstart", "touchmove"]) {
+    parts.stage.addEventListener(kind, (event) => {
+      if (event.touches.length > 1 && event.cancelable) event.preventDefault();
+    }, { passive: false });
+  }
+  parts.stage.addEventListener("gesturestart", (event) => event.preventDefault()); // Safari
   const lift = (event) => {
     const held = pointers.delete(event.pointerId);
     if (!held || dragged >= 4 || event.type !== "pointerup" || pointers.size) return;
