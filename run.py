@@ -8,13 +8,15 @@ python3 run.py check        say in 20 seconds whether this computer and its netw
 python3 run.py kit DIR      put all of it into a folder, for a room without internet
 python3 run.py test         install what the tests need too, then run every check and test
 python3 run.py bench        measure how fast images are read, and write a report
+python3 run.py tool NAME    install napari or cellprofiler, in an environment of its own
 python3 run.py python ...   run the test environment's Python, e.g. on tools/NAME.py
 
 check, kit and bench have options of their own: python3 run.py kit --help lists them. JupyterLab
 writes its log to build/jupyterlab.log.
 
 There are two environments: .venv (requirements/lab.txt) and .venv-test (requirements/test.txt, the
-same versions plus test tools), because in a shared one the learner's set would not stay lean.
+same versions plus test tools), because in a shared one the learner's set would not stay lean. A
+tool of other people has one of its own, such as .venv-napari: its packages don't get on with ours.
 """
 
 import argparse
@@ -37,7 +39,13 @@ from tools.places import can_write, led_places  # noqa: E402
 
 NOTEBOOK = "notebooks/01_what_is_ome_zarr.ipynb"
 OLDEST, NEWEST = (3, 11), (3, 13)
-ENVIRONMENTS = {"lab": (".venv", 1110), "test": (".venv-test", 2400)}  # folder, megabytes needed
+ENVIRONMENTS = {  # folder, megabytes needed
+    "lab": (".venv", 1110),
+    "test": (".venv-test", 2400),
+    "napari": (".venv-napari", 1250),
+    "cellprofiler": (".venv-cellprofiler", 800),
+}
+TOOLS = {"napari": None, "cellprofiler": (3, 11)}  # the only Python that there are packages for
 NEWS = "@jupyterlab/apputils-extension:notification"
 NO_NEWS = {NEWS: {"fetchNews": "false", "checkForUpdates": False}}
 # What pip and venv say (a pattern), and what it means for somebody who has never met them.
@@ -214,15 +222,9 @@ def make(group: str, folder: Path, lock: Path, need: int) -> None:
         held = targets.read_text(encoding="utf-8").splitlines() if targets.exists() else []
         print("Packages come from wheelhouse/: " + "; ".join(held), flush=True)
     quietly(pip, total)
-
-    # The repository becomes importable. An import line, because it can be plain ASCII: some Pythons
-    # read .pth files in the system's encoding, in which a folder's name may not be written.
-    write = "import pathlib, sys, sysconfig; folder = sysconfig.get_path('purelib'); "
-    write += "pathlib.Path(folder, 'ome_zarr_tutorial.pth').write_text(sys.argv[1])"
-    quietly([str(python), "-I", "-c", write, f"import sys; sys.path.append({str(ROOT)!a})"])
-    settings = folder / "share" / "jupyter" / "lab" / "settings"
-    settings.mkdir(parents=True, exist_ok=True)
-    (settings / "overrides.json").write_text(json.dumps(NO_NEWS), encoding="utf-8")
+    if group not in TOOLS:
+        let_import(python)
+        switch_news_off(folder)
     found = difference(folder, lock)
     if found:
         raise SetupError(
@@ -231,6 +233,72 @@ def make(group: str, folder: Path, lock: Path, need: int) -> None:
         )
     (folder / "finished.json").write_text(stamp, encoding="utf-8")  # last: what it says is true
     print(f"\r{name} is ready.          ", flush=True)
+
+
+def let_import(python: Path) -> None:
+    """Make the repository importable in an environment.
+
+    By an import line, because it can be plain ASCII: some Pythons read .pth files in the system's
+    encoding, in which a folder's name may not be written.
+    """
+    write = "import pathlib, sys, sysconfig; folder = sysconfig.get_path('purelib'); "
+    write += "pathlib.Path(folder, 'ome_zarr_tutorial.pth').write_text(sys.argv[1])"
+    quietly([str(python), "-I", "-c", write, f"import sys; sys.path.append({str(ROOT)!a})"])
+
+
+def switch_news_off(folder: Path) -> None:
+    """Keep the JupyterLab of an environment from asking for news."""
+    settings = folder / "share" / "jupyter" / "lab" / "settings"
+    settings.mkdir(parents=True, exist_ok=True)
+    (settings / "overrides.json").write_text(json.dumps(NO_NEWS), encoding="utf-8")
+
+
+def make_tool(names: list) -> int:
+    """Make the environment of a tool, with the Python that its packages are for."""
+    if len(names) != 1 or names[0] not in TOOLS:
+        raise SetupError(f"Name one tool, {' or '.join(TOOLS)}: python3 run.py tool napari")
+    name = names[0]
+    wanted = TOOLS[name]
+    if wanted and wanted != sys.version_info[:2]:
+        return hand_over([*find_python(name, wanted), str(ROOT / "run.py"), "tool", name])
+    python = ensure(name)
+    print(f"{name} is in {python.parent.parent}: docs/tools/{name}.md says how to use it.")
+    return 0
+
+
+def find_python(name: str, version: tuple) -> list:
+    """Return the call of a Python of this version that starts, wherever this computer has it."""
+    text = "{}.{}".format(*version)
+    code = f"import sys; sys.exit(sys.version_info[:2] != {version})"
+    for command in (["python" + text], ["py", "-" + text]):
+        found = shutil.which(command[0])
+        call = [found, *command[1:]]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        if found and subprocess.call([*call, "-c", code], **quiet) == 0:
+            return call
+    here = "{}.{}".format(*sys.version_info[:2])
+    raise SetupError(
+        f"The packages of {name} are for Python {text} only, and this is {here}: install {text} "
+        "beside it (python.org has it), then run the same command again."
+    )
+
+
+def missing_tools() -> str:
+    """Say which tools are not there as locked, and what to type; empty if all are."""
+    missing = [name for name in TOOLS if not has_tool(name)]
+    commands = " and ".join(f"python3 run.py tool {name}" for name in missing)
+    return f"no {' and no '.join(missing)} (type {commands})" if missing else ""
+
+
+def has_tool(name: str) -> bool:
+    """Say whether a tool was installed from its lock, with whichever Python."""
+    folder, lock = ROOT / ENVIRONMENTS[name][0], ROOT / "requirements" / f"{name}.txt"
+    try:
+        made = json.loads((folder / "finished.json").read_text(encoding="utf-8"))
+        now = json.loads(stamp_text(lock))
+        return (made["lock"], made["root"]) == (now["lock"], now["root"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def find_mirror() -> None:
@@ -309,7 +377,7 @@ def test_steps(python: Path) -> list:
     pytest = [*call, "pytest", "-n", "2", "--dist", "loadfile"]  # a notebook's cells stay together
     nbval = ["--nbval", "--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
     nbval += ["--nbval-cell-timeout", "120", "--timeout", "300", "notebooks"]
-    units = "not speed and not browser"
+    units = "not speed and not browser and not tools"
     browser = [*call, "pytest", "-m", "browser", "-n", "2"]
     browser += ["-o", "faulthandler_timeout=350"]
     return [
@@ -322,22 +390,32 @@ def test_steps(python: Path) -> list:
         # Many of these wait, for processes and time-outs, so a third one finds room on two cores.
         ("unit tests", [*pytest, "-n", "3", "-m", units, "--cov", "--cov-report=term"], {}),
         ("browser", [*browser, "tests/browser"], {"OME_ZARR_SOURCE": "offline"}),
+        ("tools", [*pytest, "-m", "tools", "tests/tools"], {}),
     ]
+
+
+def not_run(step: str) -> str:
+    """Say why a step cannot run here, in a few words; empty if it can."""
+    if step == "browser" and not find_chromium():
+        return "no Chromium found (install chromium)"
+    return missing_tools() if step == "tools" else ""
 
 
 def run_tests(python: Path) -> int:
     """Run every step, also after a failure, and end with a summary; 0 only if all went well.
 
-    Without a Chromium the browser tests are not run, which the summary says aloud; where
-    CHROMIUM_REQUIRED is set (in CI), that is a failure.
+    Without a Chromium the browser tests are not run, and without napari and CellProfiler the tests
+    that hand images to them, which the summary says aloud; where CHROMIUM_REQUIRED or
+    TOOLS_REQUIRED is set (in CI), that is a failure.
     """
-    results = {}
+    results, left_out = {}, {}
     for name, command, extra in test_steps(python):
         print(f"\n--- {name} ---", flush=True)
-        if name == "browser" and not find_chromium():
-            results[name] = "NOT RUN: no Chromium found (install chromium)"
-            if os.environ.get("CHROMIUM_REQUIRED"):
-                results[name] = "FAILED: " + results[name]
+        why = not_run(name)
+        if why:
+            required = {"browser": "CHROMIUM_REQUIRED", "tools": "TOOLS_REQUIRED"}[name]
+            results[name] = ("FAILED: " if os.environ.get(required) else "") + f"NOT RUN: {why}"
+            left_out[name] = why
             print(results[name])
             continue
         env, began = {**child_environment(), **extra}, time.monotonic()
@@ -347,8 +425,8 @@ def run_tests(python: Path) -> int:
     print("\n--- summary ---")
     for name, result in results.items():
         print(f"{name:12} {result}")
-    if results.get("browser", "").startswith("NOT RUN"):
-        print("\n*** browser tests NOT RUN: no Chromium found (install chromium) ***")
+    for name, why in left_out.items():
+        print(f"\n*** {name} tests NOT RUN: {why} ***")
     return int(any(result.startswith("FAILED") for result in results.values()))
 
 
@@ -362,9 +440,11 @@ def main(arguments: list) -> int:
     if arguments[:1] == ["kit"]:
         tool = str(ROOT / "tools" / "make_kit.py")
         return hand_over([str(ensure("lab")), tool, *arguments[1:]])
+    if arguments[:1] == ["tool"]:
+        return make_tool(arguments[1:])
     parser = argparse.ArgumentParser(
         usage="run.py [lab [--no-browser] [--port N] | setup | check | kit DIR | test | "
-        "bench ... | python ...]",
+        "bench ... | tool NAME | python ...]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -22,8 +22,8 @@ Beside the way stands one more room: ``plate`` leads to the images of a plate, w
 a room is made of is in the folder of its name with an underscore (``_store``, ``_metadata``,
 ``_display``, ``_plate``); other modules with an underscore help all of them. What stands beside the
 way is a *wing*, a package with one door, its ``__init__``: ``cache``, ``meter``, ``viewer``,
-``scale_out``, ``checks`` and ``offline``, the stand-in for the public endpoints. No module above
-imports a wing.
+``scale_out``, ``checks``, ``hand_over`` (to other tools) and ``offline``, the stand-in for the
+public endpoints. No module above imports a wing.
 
 The names listed in ``__init__.pyi`` are imported when they are first used, which keeps
 ``import data_helpers`` quick.

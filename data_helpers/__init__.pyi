@@ -21,6 +21,9 @@ from .errors import OmeZarrError as OmeZarrError
 from .errors import OmeZarrWarning as OmeZarrWarning
 from .errors import OutsideImageError as OutsideImageError
 from .errors import TooLargeError as TooLargeError
+from .errors import ToolError as ToolError
+from .hand_over import measure_plate as measure_plate
+from .hand_over import open_in_napari as open_in_napari
 from .loading import load_binary_from_s3 as load_binary_from_s3
 from .loading import load_binary_from_s3_with_data as load_binary_from_s3_with_data
 from .loading import load_labels_from_s3 as load_labels_from_s3

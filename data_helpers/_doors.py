@@ -1,7 +1,8 @@
 """The doors of the wings, which the reading path opens only when a person asks for one.
 
 The modules that read an image import no wing (`cache`, `meter`, `viewer`, `scale_out`, `checks`,
-`offline`, `practice`), so that they can be read, and used, without. Two wings are asked for while
+`offline`, `practice`, `hand_over`), so that they can be read, and used, without. Two wings are
+asked for while
 images are opened: `cache`, when somebody wants one, and `offline`, when the images come from a
 server on this computer. Then the wing is imported by its name.
 """

@@ -82,3 +82,10 @@ class OutsideImageError(OmeZarrError, IndexError):
 
 class NotDrawableError(OmeZarrError, ValueError):
     """No picture can be made of this; the message says what can be drawn."""
+
+
+class ToolError(OmeZarrError):
+    """A tool of other people isn't installed, can't start, or failed; the message says what to do.
+
+    Such tools are CellProfiler (`measure_plate`) and napari (`open_in_napari`).
+    """

@@ -170,6 +170,40 @@ def test_a_finished_environment_is_left_alone(run, steps):
     assert steps == []
 
 
+def test_a_tool_has_an_environment_of_its_own_without_this_package(run, steps, tmp_path, capsys):
+    assert run.main(["tool", "napari"]) == 0
+    assert len(steps) == 2 and "napari.txt" in steps[1] and "--require-hashes" in steps[1]
+    assert (tmp_path / ".venv-napari" / "finished.json").exists()
+    assert not (tmp_path / ".venv-napari" / "share").exists()
+    said = capsys.readouterr().out
+    assert f"about {run.ENVIRONMENTS['napari'][1]} MB" in said and "docs/tools/napari.md" in said
+    assert (ROOT / "docs" / "tools" / "napari.md").exists()
+
+
+@pytest.mark.parametrize("names", [[], ["ilastik"], ["napari", "cellprofiler"], ["lab"]])
+def test_only_the_tools_that_there_are_can_be_asked_for(run, names):
+    with pytest.raises(run.SetupError, match="Name one tool, napari or cellprofiler"):
+        run.main(["tool", *names])
+
+
+def test_a_tool_for_one_python_is_made_with_it(run, steps, monkeypatch, tmp_path):
+    """Where run.py runs under another Python, it looks for that one."""
+    monkeypatch.setitem(run.TOOLS, "cellprofiler", (3, 99))
+    here = "{}.{}".format(*sys.version_info[:2])
+    monkeypatch.setattr(run.shutil, "which", lambda name: None)
+    with pytest.raises(run.SetupError, match="3.99 only, and this is " + here) as caught:
+        run.main(["tool", "cellprofiler"])
+    assert "python.org" in str(caught.value) and steps == []
+    called = []
+    monkeypatch.setattr(run, "hand_over", lambda command: called.append(command) or 7)
+    monkeypatch.setattr(run.shutil, "which", lambda name: f"/bin/{name}")
+    assert run.main(["tool", "cellprofiler"]) == 7
+    assert called == [["/bin/python3.99", str(tmp_path / "run.py"), "tool", "cellprofiler"]]
+    monkeypatch.setattr(run.subprocess, "call", lambda command, **_: "py" not in command[0][-2:])
+    run.main(["tool", "cellprofiler"])
+    assert called[1][:2] == ["/bin/py", "-3.99"]
+
+
 def unfinished(run, folder):
     (folder / "finished.json").unlink()
 
@@ -743,6 +777,7 @@ def test_usage_errors_show_the_usage(arguments):
     )
     assert done.returncode == 2
     usage = "usage: run.py [lab [--no-browser] [--port N] | setup | check | kit DIR | test | bench"
+    assert "tool NAME" in done.stderr
     assert usage in done.stderr
 
 
@@ -808,6 +843,41 @@ def test_browser_tests_without_a_chromium_are_never_ok(
     assert (tmp_path / "ran").exists() and "NOT RUN" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("required", ["", "1"])
+def test_tests_with_tools_are_never_ok_without_them(run, monkeypatch, capsys, tmp_path, required):
+    writes = [sys.executable, "-c", f"open({str(tmp_path / 'ran')!r}, 'w')"]
+    monkeypatch.setattr(run, "test_steps", lambda python: [("tools", writes, {})])
+    monkeypatch.setenv("TOOLS_REQUIRED", required)
+    finished(run, tmp_path / ".venv-napari", "napari")
+    assert run.run_tests(Path("python")) == int(bool(required))
+    said = capsys.readouterr().out.split("--- summary ---")[1]
+    assert "NOT RUN: no cellprofiler (type python3 run.py tool cellprofiler)" in said
+    assert "*** tools tests NOT RUN: no cellprofiler" in said
+    assert ("FAILED" in said) == bool(required) and not (tmp_path / "ran").exists()
+    finished(run, tmp_path / ".venv-cellprofiler", "cellprofiler", python=[3, 9])
+    assert run.run_tests(Path("python")) == 0 and (tmp_path / "ran").exists()
+
+
+def finished(run, folder, name, **other):
+    """Let the environment of a tool look finished."""
+    stamp = json.loads(run.stamp_text(run.ROOT / "requirements" / f"{name}.txt"))
+    folder.mkdir()
+    (folder / "finished.json").write_text(json.dumps(stamp | other))
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "{}", None])
+def test_a_tool_counts_only_if_it_was_made_from_its_lock(run, tmp_path, damage):
+    folder = tmp_path / ".venv-napari"
+    assert not run.has_tool("napari")
+    finished(run, folder, "napari")
+    assert run.has_tool("napari")
+    if damage is None:
+        (tmp_path / "requirements" / "napari.txt").write_text("# a newer lock\n")
+    else:
+        (folder / "finished.json").write_text(damage)
+    assert not run.has_tool("napari") and "python3 run.py tool napari" in run.missing_tools()
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_the_chromium_that_is_named_is_taken_or_none(run, monkeypatch, tmp_path, there):
     named = tmp_path / ("chromium.exe" if os.name == "nt" else "chromium")
@@ -855,12 +925,14 @@ def test_the_steps_are_those_that_readme_promises(run):
         "speed",
         "unit tests",
         "browser",
+        "tools",
     ]
     notebooks, offline = steps["notebooks"]
     assert "--nbval " in notebooks and "--nbval-cell-timeout" in notebooks
     assert "tests/nbval_sanitize.cfg" in notebooks and offline == {"OME_ZARR_SOURCE": "offline"}
     assert "--dist loadfile" in notebooks and "--cov" in steps["unit tests"][0]
-    assert "-m not speed and not browser" in steps["unit tests"][0]
+    assert "-m not speed and not browser and not tools" in steps["unit tests"][0]
+    assert "-m tools" in steps["tools"][0] and "tests/tools" in steps["tools"][0]
     assert "-m browser" in steps["browser"][0] and steps["browser"][1] == offline
     coverage = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
         "coverage"
@@ -872,10 +944,11 @@ def test_the_steps_are_those_that_readme_promises(run):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="NOT CHECKED: .ci/run is for Linux")
+@pytest.mark.parametrize("libraries_are_there", [True, False])
 @pytest.mark.parametrize("chromium_is_there", [True, False])
 @pytest.mark.parametrize("venv_is_there", [True, False])
 def test_ci_installs_what_is_missing_then_calls_the_test_command(
-    tmp_path, venv_is_there, chromium_is_there
+    tmp_path, venv_is_there, chromium_is_there, libraries_are_there
 ):
     log, programs = tmp_path / "log", tmp_path / "bin"
     programs.mkdir()
@@ -883,7 +956,8 @@ def test_ci_installs_what_is_missing_then_calls_the_test_command(
         "python3": f"""case "$*" in *ensurepip*) exit {0 if venv_is_there else 1};;
             *find_chromium*) exit {0 if chromium_is_there else 1};;
             *"python%d"*) echo python3.11;; *version_info*) exit 0;;
-            *) echo "python3 $* ${{CHROMIUM_REQUIRED:-}}" >> {log};; esac""",
+            *) echo "python3 $* ${{CHROMIUM_REQUIRED:-}}${{TOOLS_REQUIRED:-}}" >> {log};; esac""",
+        "dpkg": f"exit {0 if libraries_are_there else 1}",
         "apt-get": f"""echo "apt-get $*" >> {log}""",
         "sudo": """exec "$@\"""",
     }
@@ -894,5 +968,10 @@ def test_ci_installs_what_is_missing_then_calls_the_test_command(
     subprocess.run(["bash", ROOT / ".ci" / "run"], env=env, check=True, timeout=60, cwd=tmp_path)
     missing = [] if venv_is_there else ["apt-get install -y python3.11-venv"]
     missing += [] if chromium_is_there else ["apt-get install -y chromium"]
+    said = log.read_text().splitlines()
+    libraries = [line for line in said if "libxcb-cursor0" in line]  # Qt tells that it lacks this
+    missing += [] if libraries_are_there else libraries
+    assert len(libraries) == (not libraries_are_there)
     wanted = ["apt-get update", *missing] if missing else []
-    assert log.read_text().splitlines() == [*wanted, "python3 run.py test 1"]
+    tools = [f"python3 run.py tool {name} 11" for name in ("napari", "cellprofiler")]
+    assert said == [*wanted, *tools, "python3 run.py test 11"]

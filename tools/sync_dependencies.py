@@ -7,7 +7,9 @@
 The files are the hashed locks for pip without download addresses in requirements/ (made by uv), and
 environment.yml and binder/environment.yml (made by pyproject2conda). Of the locks, test.txt holds
 everything, lab.txt the learner's packages, and write.txt and segment.txt what single notebooks need
-on top of lab.txt, all in the versions of test.txt.
+on top of lab.txt, all in the versions of test.txt. Tools of other people, which need packages that
+do not get on with ours, have locks of their own: requirements/napari.txt and
+requirements/cellprofiler.txt follow from the .in files beside them.
 Versions and hashes in the present locks are kept where they still fit, so a release that came out
 since is no difference.
 
@@ -31,8 +33,10 @@ ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = ("write", "segment")
 LAB = "requirements/lab.txt"
 LOCKS = ("requirements/test.txt", LAB, *(f"requirements/{name}.txt" for name in EXTRAS))
+TOOLS = ("requirements/napari.txt", "requirements/cellprofiler.txt")
+NOT_NEEDED = ("wxpython", "mysqlclient", "sentry-sdk")  # see requirements/cellprofiler.override.in
 CONDA = ("environment.yml", "binder/environment.yml")
-MADE = LOCKS + CONDA
+MADE = LOCKS + TOOLS + CONDA
 INDEX_UNREACHABLE = 75
 OFFLINE_SIGNS = ("error sending request", "failed to fetch", "dns error", "network was disabled")
 
@@ -43,24 +47,28 @@ class IndexUnreachableError(Exception):
 
 def lock_command(lock: str, upgrade: bool) -> list[str]:
     """Return the uv call that makes one lock, to be run in the folder of pyproject.toml."""
-    command = [
-        sys.executable,
-        "-m",
-        "uv",
-        "pip",
-        "compile",
-        "pyproject.toml",
-        "--output-file",
-        lock,
-    ]
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--output-file", lock]
     command += ["--universal", "--python-version", "3.11", "--generate-hashes", "--quiet"]
     command += ["--custom-compile-command", "python3 run.py python tools/sync_dependencies.py"]
     command += ["--no-emit-index-url", "--no-emit-find-links"]
-    group = Path(lock).stem
-    command += ["--group", "test"] if group == "test" else ["-c", "requirements/test.txt"]
-    for extra in EXTRAS:
-        command += ["--extra", extra] if group in ("test", extra) else []
+    command += tool_options(lock) if lock in TOOLS else project_options(lock)
     return [*command, "--upgrade"] if upgrade else command
+
+
+def project_options(lock: str) -> list[str]:
+    group = Path(lock).stem
+    options = ["--group", "test"] if group == "test" else ["-c", "requirements/test.txt"]
+    for extra in EXTRAS:
+        options += ["--extra", extra] if group in ("test", extra) else []
+    return ["pyproject.toml", *options]
+
+
+def tool_options(lock: str) -> list[str]:
+    options = [lock.replace(".txt", ".in")]
+    if "cellprofiler" in lock:
+        options += ["--override", lock.replace(".txt", ".override.in")]
+        options += [part for name in NOT_NEEDED for part in ("--no-emit-package", name)]
+    return options
 
 
 def run(command: Sequence[str], folder: Path) -> None:
@@ -76,11 +84,11 @@ def run(command: Sequence[str], folder: Path) -> None:
 
 
 def make(folder: Path, upgrade: bool = False) -> None:
-    """Write all the files in a folder that holds pyproject.toml and the present locks."""
+    """Write all files in a folder that holds pyproject.toml, .in files and the present locks."""
     for name in MADE:
         (folder / name).parent.mkdir(exist_ok=True)
     run([sys.executable, "-m", "pyproject2conda", "project", "--overwrite", "force"], folder)
-    for lock in LOCKS:
+    for lock in (*LOCKS, *TOOLS):
         run(lock_command(lock, upgrade), folder)
         if Path(lock).stem in EXTRAS:
             leave_out(folder / lock, folder / LAB)
@@ -105,9 +113,9 @@ def differences(root: Path) -> list[str]:
         copy = Path(scratch)
         (copy / "requirements").mkdir()
         shutil.copy(root / "pyproject.toml", copy)
-        for lock in LOCKS:
-            if (root / lock).exists():
-                shutil.copy(root / lock, copy / lock)
+        for path in [*map(root.joinpath, LOCKS + TOOLS), *root.glob("requirements/*.in")]:
+            if path.exists():
+                shutil.copy(path, copy / "requirements")
         make(copy)
         return [
             name
