@@ -152,9 +152,20 @@ def make_thumbnails(figures: Path, folder: Path) -> None:
     """Small copies, 400 by 300 pixels, of the pictures that the notebooks draw."""
     folder.mkdir(parents=True)
     for path in figures.glob("*_picture_to_aim_for.png"):
+        number = path.name.split("_")[0]
         with Image.open(path) as picture:
-            small = ImageOps.pad(picture.convert("RGB"), (400, 300), color="white")
-        small.save(folder / f"{path.name.split('_')[0]}.jpg", quality=82)
+            shown = first_and_last(picture) if number == "02" else picture
+            small = ImageOps.pad(shown.convert("RGB"), (400, 300), color="white")
+        small.save(folder / f"{number}.jpg", quality=82)
+
+
+def first_and_last(picture: Image.Image) -> Image.Image:
+    """The first and the last of four panels side by side, without the title above them all."""
+    width, top = picture.width // 4, picture.height // 10
+    pair = Image.new("RGB", (2 * width, picture.height - top))
+    pair.paste(picture.crop((0, top, width, picture.height)), (0, 0))
+    pair.paste(picture.crop((3 * width, top, 4 * width, picture.height)), (width, 0))
+    return pair
 
 
 def printed(cell: NotebookNode) -> list[str]:

@@ -1,4 +1,4 @@
-"""Draw the explaining figures of notebooks 01 and 05, as SVG.
+"""Draw the explaining figures of notebooks 01 and 05 and of the site's first page, as SVG.
 
 Run it after a change here: ``python tools/draw_figures.py`` writes notebooks/figures/*.svg anew,
 and ``python tools/draw_figures.py --check`` fails if a stored figure differs. Every figure has a
@@ -281,7 +281,22 @@ def shard():
     return 720, 306, "Chunks as objects, and in a shard", parts
 
 
+def waits():
+    """Six requests at once and one after another, drawn to be read as a small picture."""
+    bars = [(24 + 58 * number, 256) for number in range(6)]  # one after another
+    together = [(24, 62 + 22 * number) for number in range(6)]
+    parts = [
+        text(24, 44, "all at once", weight="bold", size=34, color=BLUE),
+        *[box(x, y, 54, 18, fill=PALE_BLUE, stroke=BLUE, thick=2) for x, y in together],
+        text(100, 140, "1 wait", size=34, color=BLUE),
+        text(24, 238, "one by one: 6 waits", weight="bold", size=34, color=MAGENTA),
+        *[box(x, y, 54, 18, fill=PALE_MAGENTA, stroke=MAGENTA, thick=2) for x, y in bars],
+    ]
+    return 400, 300, "Six requests at once, and one after another", parts
+
+
 FIGURES = {
+    "waits.svg": waits,
     "ome_zarr.svg": ome_zarr,
     "zarr.svg": zarr,
     "multi_resolution.svg": multi_resolution,
