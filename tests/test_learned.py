@@ -16,14 +16,13 @@ import pytest
 from support import learned as recorded
 from support import misbehaving
 
-from data_helpers.errors import OmeZarrError
+from data_helpers.errors import OmeZarrError, ToolError
 from data_helpers.hand_over import weights as weights_module
 from data_helpers.hand_over.learned import (
-    LearnedModelError,
     segment_with_cellpose,
     segment_with_stardist,
 )
-from data_helpers.hand_over.weights import CELLPOSE, STARDIST, Weights, WeightsError, ensure
+from data_helpers.hand_over.weights import CELLPOSE, STARDIST, Weights, ensure
 
 BOTH = pytest.mark.parametrize("segment", [segment_with_cellpose, segment_with_stardist])
 
@@ -111,7 +110,7 @@ def test_what_is_no_stack_is_refused_before_anything_is_loaded(segment, wrong):
 
 @BOTH
 def test_an_absent_package_is_one_sentence_with_what_to_install(segment, stack):
-    with pytest.raises(LearnedModelError) as refused:
+    with pytest.raises(ToolError) as refused:
         segment(stack)
     said = str(refused.value)
     assert "not installed in this Python" in said and "pip install" in said and "GB" in said
@@ -120,13 +119,13 @@ def test_an_absent_package_is_one_sentence_with_what_to_install(segment, stack):
 
 def test_an_older_cellpose_is_named_with_its_version(stack, monkeypatch):
     recorded.install(monkeypatch, "cellpose", found="3.1.1")
-    with pytest.raises(LearnedModelError, match=r"cellpose 3\.1\.1 is installed here"):
+    with pytest.raises(ToolError, match=r"cellpose 3\.1\.1 is installed here"):
         segment_with_cellpose(stack)
 
 
 def test_cellpose_40_is_not_taken_for_4(stack, monkeypatch):
     recorded.install(monkeypatch, "cellpose", found="40.0")
-    with pytest.raises(LearnedModelError, match=r"40\.0"):
+    with pytest.raises(ToolError, match=r"40\.0"):
         segment_with_cellpose(stack)
 
 
@@ -148,7 +147,7 @@ def test_a_package_that_does_not_start_is_no_bare_trace(
     monkeypatch.delitem(sys.modules, "stardist.models")
     monkeypatch.setattr(sys.modules["stardist"], "__path__", [str(tmp_path)])
     (tmp_path / "models.py").write_text(import_)
-    with pytest.raises(LearnedModelError, match=said) as refused:
+    with pytest.raises(ToolError, match=said) as refused:
         segment_with_stardist(stack)
     assert "\n" not in str(refused.value)
 
@@ -157,7 +156,7 @@ def test_a_package_that_does_not_start_is_no_bare_trace(
 def test_a_missing_network_is_announced_and_not_fetched(segment, stack, monkeypatch, folders):
     recorded.install(monkeypatch, segment.__name__.removeprefix("segment_with_"))
     monkeypatch.setattr(weights_module, "urlopen", lambda *a, **k: pytest.fail("it asked"))
-    with pytest.raises(WeightsError, match=r"MB, once\) into .*networks") as refused:
+    with pytest.raises(ToolError, match=r"MB, once\) into .*networks") as refused:
         segment(stack)
     assert "download=True" in str(refused.value) and not folders.exists()
 
@@ -206,7 +205,7 @@ def test_a_zipped_network_is_verified_and_unpacked(published, test_folder):
 
 
 def test_a_changed_file_is_refused_and_leaves_nothing(published, test_folder):
-    with pytest.raises(WeightsError, match="SHA-256 differs"):
+    with pytest.raises(ToolError, match="SHA-256 differs"):
         ensure(network(published, "net_v1.zip", sha256="0" * 64), download=True)
     assert list(test_folder.iterdir()) == []
 
@@ -226,7 +225,7 @@ def test_what_is_no_whole_network_is_refused_and_leaves_nothing(
     published, test_folder, fault, reason
 ):
     published.fault("net/weights", fault)
-    with pytest.raises(WeightsError, match=reason):
+    with pytest.raises(ToolError, match=reason):
         ensure(network(published, "net/weights"), download=True)
     assert not test_folder.exists() or list(test_folder.iterdir()) == []
 
@@ -241,7 +240,7 @@ def test_what_is_no_whole_network_is_refused_and_leaves_nothing(
 )
 def test_offline_is_one_sentence_without_a_trace(published, test_folder, address, reason):
     url = address.format(server=published.endpoint)
-    with pytest.raises(WeightsError, match=reason) as refused:
+    with pytest.raises(ToolError, match=reason) as refused:
         ensure(network(published, "", url=url), download=True)
     assert "could not be fetched from" in str(refused.value) and "\n" not in str(refused.value)
     assert not test_folder.exists()

@@ -19,14 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import OmeZarrError
+from ..errors import OmeZarrError, ToolError
 from .weights import CELLPOSE, STARDIST, ensure
 
 SAME_OBJECT = 0.5  # intersection over union of two outlines in neighbouring planes
-
-
-class LearnedModelError(OmeZarrError):
-    """A learned segmentation cannot run here: the message says what is missing."""
 
 
 def segment_with_cellpose(
@@ -55,10 +51,9 @@ def segment_with_cellpose(
 
     Raises
     ------
-    LearnedModelError
-        If cellpose 4 isn't installed.
-    WeightsError
-        If the network isn't here and `download` is False, or if it can't be fetched.
+    ToolError
+        If cellpose 4 isn't installed; if the network isn't here and `download` is False, or if it
+        can't be fetched.
     OmeZarrError
         If `stack` isn't a stack.
     """
@@ -95,10 +90,9 @@ def segment_with_stardist(
 
     Raises
     ------
-    LearnedModelError
-        If stardist 0.9 or TensorFlow isn't installed.
-    WeightsError
-        If the network isn't here and `download` is False, or if it can't be fetched.
+    ToolError
+        If stardist 0.9 or TensorFlow isn't installed; if the network isn't here and `download` is
+        False, or if it can't be fetched.
     OmeZarrError
         If `stack` isn't a stack.
     """
@@ -134,18 +128,18 @@ def needed(package: str, wanted: str, install: str, size: str) -> Iterator[None]
     try:
         found = version(package)
         if not f"{found}.".startswith(f"{wanted}."):
-            raise LearnedModelError(
+            raise ToolError(
                 f"{package} {wanted} is needed, and {package} {found} is installed here, whose "
                 f"calls may differ: {advice}"
             )
         yield
     except (PackageNotFoundError, ModuleNotFoundError) as error:
         missing = (error.name or package).partition(".")[0]
-        raise LearnedModelError(
+        raise ToolError(
             f"{package} {wanted} is needed, and {missing} is not installed in this Python: {advice}"
         ) from None
     except (ImportError, RuntimeError) as error:
-        raise LearnedModelError(
+        raise ToolError(
             f"{package} is installed here, but it does not start ({type(error).__name__}: "
             f"{str(error).strip().splitlines()[0]}): {advice}"
         ) from None

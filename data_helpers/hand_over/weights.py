@@ -17,13 +17,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-from ..errors import OmeZarrError
+from ..errors import ToolError
 
 PATIENCE = 20.0  # seconds without a byte
-
-
-class WeightsError(OmeZarrError):
-    """A network is not on this computer, or cannot be fetched."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ def ensure(weights: Weights, download: bool) -> Path:
 
     Raises
     ------
-    WeightsError
+    ToolError
         If it isn't here and must not, or cannot, be fetched.
     """
     if weights.path.exists():
@@ -91,7 +87,7 @@ def ensure(weights: Weights, download: bool) -> Path:
     server = urlsplit(weights.url).hostname
     folder = shown(weights.path.parent)
     if not download:
-        raise WeightsError(
+        raise ToolError(
             f"The network {weights.name} is not on this computer yet: with download=True it comes "
             f"from {server} (about {weights.megabytes:,} MB, once) into {folder}."
         )
@@ -103,7 +99,7 @@ def ensure(weights: Weights, download: bool) -> Path:
     try:
         fetch(weights)
     except (OSError, HTTPException) as error:
-        raise WeightsError(
+        raise ToolError(
             f"The network {weights.name} could not be fetched from {server} ({reason(error)}): try "
             f"again where that server can be reached, or bring {weights.name} into {folder}."
         ) from None
