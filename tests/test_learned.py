@@ -4,8 +4,10 @@ Here cellpose and stardist are stand-ins of recorded signatures (support/learned
 said about how well a network segments. tests/test_learned_real.py runs the real packages.
 """
 
+import ast
 import hashlib
 import inspect
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 from support import learned as recorded
 from support import misbehaving
+from support.repository import ROOT, read
 
 from data_helpers.errors import OmeZarrError, ToolError
 from data_helpers.hand_over import weights as weights_module
@@ -94,6 +97,18 @@ def test_both_can_take_the_place_of_any_segment_function():
         stack, *others = inspect.signature(segment).parameters.values()
         assert stack.name == "stack"
         assert all(other.default is not inspect.Parameter.empty for other in others)
+
+
+def test_the_first_code_of_the_page_runs_and_scores(monkeypatch, folders):
+    recorded.install(monkeypatch, "stardist")
+    put(folders, STARDIST)
+    page = read(ROOT / "docs" / "tools" / "learned.md")
+    *lines, last = ast.parse(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]).body
+    names = {}
+    exec(compile(ast.Module(lines, []), "docs/tools/learned.md", "exec"), names)
+    score = eval(compile(ast.Expression(last.value), "docs/tools/learned.md", "eval"), names)
+    assert score["true objects"] > 5 and score["objects"] > 5
+    assert names["labels"].shape == names["truth"].shape
 
 
 # --- refusals -----------------------------------------------------------------------------------
