@@ -167,6 +167,8 @@ def test_the_histogram_has_two_handles_that_never_cross(show: Make, known: dh.Mu
     assert low.get_attribute("aria-label") == "channel ramp: black at"
     assert high.get_attribute("aria-label") == "channel ramp: red at"
     before = view.picture()
+    drawn, line = bars.bounding_box(), high.bounding_box()  # a handle is 14 px wide
+    assert line["x"] == drawn["x"] - 7 and line["width"] == drawn["width"] + 14
     high.press("Home")
     assert window(view, 0) == (0, 0)
     view.settle()
