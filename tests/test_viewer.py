@@ -1394,6 +1394,21 @@ def test_side_views_read_only_chunks_along_their_cuts(tmp_path, asked):
     assert sorted(read) == sorted("/".join(map(str, place)) for place in along)
 
 
+def test_side_views_show_labels_as_the_picture_does(tmp_path, monkeypatch):
+    """Label 7 is in the first of two planes only, rows and columns 10 to 19."""
+    shown = dh.view(stack_of_labels(tmp_path / "image"), labels=True)._scene
+    look = Look(t=0, z=0, channels=(), labels=True, drawn=Drawn(fill=1), chosen=8)
+    xz, yz = map(seen, side_views(shown, 0, 1, 12, 42, look))
+    magenta = (xz == tiles.OUTLINE).all(-1)
+    assert magenta[0, 10:20].all() and magenta.sum() == 10
+    white = yz.min(-1) == 255
+    assert yz.shape == (60, 2, 3) and white[40:44].sum() >= 4 and not white[:40].any()
+    assert not seen(side_views(shown, 0, 1, 12, 42, replace(look, labels=False))[0]).any()
+    monkeypatch.setattr(stack, "CHUNKS", 1)  # so every other plane is shown like the one before
+    xz, _ = map(seen, side_views(shown, 0, 1, 12, 42, look))
+    assert (xz == tiles.OUTLINE).all(-1)[:, 10:20].all()
+
+
 @pytest.mark.parametrize(
     ("scale", "unit", "deep", "why"),
     [

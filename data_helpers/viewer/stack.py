@@ -6,6 +6,7 @@ the coarsest one is not, layers of chunks are left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -54,10 +55,15 @@ def affordable_level(image: Multiscale) -> tuple[int, int]:
     depth = image.roles.index("z")
     for number, array in enumerate(image.stored):
         count = int(np.prod([layers(array, image.roles.index(a)) for a in "zyx"], dtype=object))
-        share = max(count * chunk_bytes(array) / BYTES, count / CHUNKS)
-        if share <= 1:
+        every = left_out(array, count)
+        if every == 1:
             return number, 1
-    return number, min(int(np.ceil(share)), layers(array, depth))
+    return number, min(every, layers(array, depth))
+
+
+def left_out(array: StoredArray, chunks: int) -> int:
+    """Every which layer may be read, if all layers hold so many chunks; 1 for all of them."""
+    return max(1, math.ceil(max(chunks * chunk_bytes(array) / BYTES, chunks / CHUNKS)))
 
 
 def walk(

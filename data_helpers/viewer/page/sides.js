@@ -66,7 +66,7 @@ export function installSides(v) {
     if (v.gone || !look.sides) return;
     number += 1;
     const [y, x] = point();
-    v.say({ kind: "sides", number, ...choice, y, x, look: { ...v.asked({ project: false }), z: 0, labels: false } });
+    v.say({ kind: "sides", number, ...choice, y, x, look: { ...v.asked({ project: false }), z: 0 } });
   }
   v.messages.sides = async (message, buffers) => {
     if (message.view !== v.id || message.number !== number) return;
@@ -90,7 +90,7 @@ export function installSides(v) {
     choice = affordable(levels, first, on, budget, count);
     const { level, every } = choice;
     const place = [Math.floor((y * levels[level].height) / H), Math.floor((x * levels[level].width) / W)];
-    const subject = JSON.stringify([choice, place, look.t, look.channels]);
+    const subject = JSON.stringify([choice, place, look.t, look.channels, look.labels, look.drawn, look.chosen]);
     if (subject !== asked) {
       asked = subject;
       parts.root.dataset.sides = "loading";
