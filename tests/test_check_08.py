@@ -260,6 +260,26 @@ def test_mended(image, tmp_path):
     assert "should be a list of names" in line(b=3)
 
 
+def test_allowed():
+    def line(*actions):
+        return said(check_08.allowed, list(actions))
+
+    read, ask = "s3:GetObject", "s3:ListBucket"
+    assert line(read, ask).startswith("Correct: anybody may read")
+    assert line(ask, read).startswith("Correct")
+    assert said(check_08.allowed, ...) == NOT_ANSWERED
+    assert "anybody could write over" in line(read, ask, "s3:PutObject")
+    assert "anybody could delete" in line(read, ask, "s3:DeleteObject")
+    assert "a star allows everything" in line("s3:*")
+    assert "a star allows everything" in line("*")
+    assert 'begins with "s3:"' in line("GetObject")
+    assert "allow s3:GetObject" in line(ask)
+    assert "allow listing, too" in line(read)
+    assert "needs no s3:getbucketacl" in line(read, ask, "s3:GetBucketAcl")
+    assert "in square brackets" in said(check_08.allowed, read)
+    assert "not a value of type int" in said(check_08.allowed, 2)
+
+
 def test_each_copy_is_broken_in_its_own_way_and_the_image_stays_whole(image, tmp_path):
     broken = check_08.broken_copies(image, tmp_path)
     found = {}

@@ -59,6 +59,17 @@ def test_refreshing_twice_changes_nothing_but_what_says_something(notebook):
     assert b"bbb" in path.read_bytes() and b"aaa" not in path.read_bytes()
 
 
+def test_refresh_stores_no_port_of_a_server_that_is_gone(notebook):
+    path = notebook("import os; print(f'http://127.0.0.1:{os.getpid()}/bucket')")
+    refresh_notebooks.refresh(path)
+    first = path.read_bytes()
+    assert b"http://127.0.0.1:PORT/bucket" in first
+    path.write_bytes(first.replace(b"127.0.0.1:PORT", b"127.0.0.1:8333"))
+    refresh_notebooks.refresh(path)
+    assert path.read_bytes() == first
+    assert replay(path).returncode == 0
+
+
 def replay(path) -> subprocess.CompletedProcess:
     """Compare a stored notebook with a new run, as `run.py test` does."""
     command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-sanitize-with"]

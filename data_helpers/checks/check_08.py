@@ -344,3 +344,33 @@ def mended(axes_of_a: Any, levels_of_b: Any, levels_of_c: Any, broken: Mapping[s
         missing = [one for one in there[letter] if one not in answer]
         expect(not missing, f"{name} leaves out {missing}, though {letter} has it.")
     return "names that differ, the finest level first, and only levels that are there."
+
+
+@check(STEPS, 8)
+def allowed(allowed: Any) -> str:
+    """Check what a policy lets strangers do: read and list, and nothing else."""
+    expect(not isinstance(allowed, str), "allowed should be a list of actions, in square brackets.")
+    expect(
+        isinstance(allowed, list | tuple) and all(isinstance(one, str) for one in allowed),
+        f"allowed should be a list of names of actions, not {a_kind(allowed)}.",
+    )
+    actions = {one.lower() for one in allowed}
+    expect(
+        all(one.startswith("s3:") or one == "*" for one in actions),
+        'the name of an action begins with "s3:", such as "s3:GetObject".',
+    )
+    expect(
+        not any("*" in one for one in actions),
+        "a star allows everything, writing and deleting, too: name the actions.",
+    )
+    expect("s3:putobject" not in actions, "with this, anybody could write over your image.")
+    expect("s3:deleteobject" not in actions, "with this, anybody could delete your image.")
+    expect("s3:getobject" in actions, "nobody could read a chunk: allow s3:GetObject.")
+    expect(
+        "s3:listbucket" in actions,
+        'without s3:ListBucket, many servers answer "forbidden" for a chunk that was never stored '
+        "because it's empty: allow listing, too.",
+    )
+    others = actions - {"s3:getobject", "s3:listbucket"}
+    expect(not others, f"reading needs no {', '.join(sorted(others))}: allow as little as you can.")
+    return "anybody may read, and nobody but you may write."
