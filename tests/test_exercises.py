@@ -64,7 +64,7 @@ def printed(notebook: nbformat.NotebookNode, checks: bool) -> list[str]:
 
 
 def test_both_exercises_are_there() -> None:
-    assert [name[:3] for name in NAMES] == ["03_", "04_", "05_", "06_", "08_"]
+    assert [name[:3] for name in NAMES] == ["03_", "04_", "05_", "06_", "08_", "09_"]
 
 
 def test_committed_exercises_are_those_made_from_the_solutions() -> None:

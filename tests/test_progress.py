@@ -164,7 +164,7 @@ def test_the_summary_is_large_and_says_each_step(notebook, exercise):
 
 
 def test_progress_shows_the_notebooks_whose_checks_ran(monkeypatch, capsys):
-    for number in ("03", "04", "05", "06", "08"):
+    for number in ("03", "04", "05", "06", "08", "09"):
         module = getattr(checks, f"check_{number}")
         monkeypatch.setattr(module.STEPS, "begun", False)
     checks.progress()
@@ -176,7 +176,7 @@ def test_progress_shows_the_notebooks_whose_checks_ran(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("module", "count"), [("03", 9), ("04", 7), ("05", 3), ("06", 4), ("08", 8)]
+    ("module", "count"), [("03", 9), ("04", 7), ("05", 3), ("06", 4), ("08", 8), ("09", 8)]
 )
 def test_every_step_with_a_blank_counts(module, count):
     assert len(getattr(checks, f"check_{module}").STEPS.outcomes()) == count

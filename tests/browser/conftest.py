@@ -51,6 +51,8 @@ SECONDS = {
     "tests/browser/test_viewer.py": 30,
     "solutions/06_from_laptop_to_cluster.ipynb": 40,
     "06_from_laptop_to_cluster.ipynb": 45,
+    "solutions/09_hand_over.ipynb": 40,
+    "09_hand_over.ipynb": 40,
     "03_segment_in_parallel.ipynb": 24,
     "solutions/05_what_makes_reading_fast.ipynb": 24,
     "04_overlay_labels.ipynb": 21,

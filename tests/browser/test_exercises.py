@@ -47,6 +47,17 @@ STEPS = {
         ("finish", "compute", "the list of failed blocks"),
         (" * share", "", "multiply by share"),
     ],
+    "09_hand_over.ipynb": [
+        (" / 65535", "", "fractions from 0 to 1"),
+        ('["sizeshape"](masks, None)', "", "the dictionary of functions"),
+        ('index="row", columns="column"', 'index="column", columns="row"', "on its side"),
+        ("return both.sum()", "return 2 * both.sum()", "should give 0.20"),
+        ("[1, 2]", "[2, 1]", "swapped"),
+        ("marked = scribbles > 0", "marked = scribbles >= 0", "0 became a class"),
+        ("guess == 1", "guess", "background is 2"),
+        ('"depth": (0, 10, 0, 0)', '"depth": 0', "a seam at every cut"),
+        ("return split(", "return (", "this is a mask"),
+    ],
 }
 
 

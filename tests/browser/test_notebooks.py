@@ -108,6 +108,7 @@ def test_layout(name: str, lab: Opened, screenshots: Path) -> None:
 WAITING = {name: (7, 5) for name in NOTEBOOKS if f"solutions/{name}" in NOTEBOOKS}
 WAITING["05_what_makes_reading_fast.ipynb"] = (3, 1)  # it leads up to one short exercise
 WAITING["06_from_laptop_to_cluster.ipynb"] = (6, 5)  # one of its steps has two checks
+WAITING["09_hand_over.ipynb"] = (9, 5)
 
 
 @pytest.mark.parametrize("name", WAITING)
