@@ -612,11 +612,12 @@ def test_a_maximum_projection_by_box_and_by_key(show: Make, steps: dh.Multiscale
     assert sum(view.pixel(x, 180)[0] > 20 for x in quarters) == 1
     plane = view.picture()
     box.press("Space")
-    view.settle()
+    wait_for_projection(view)
     assert [view.pixel(x, 180)[0] // 20 for x in quarters] == [4, 8, 12, 12]  # 180 is white
     assert status.inner_text().endswith("%: maximum over all 4 planes")
     assert last_look(view)["project"] == 1
     view.press("m")
+    view.until(lambda: "maximum" not in status.inner_text())
     assert view.settle().picture() == plane and not box.is_checked()
     view.press("m")
     assert box.is_checked()
@@ -624,6 +625,13 @@ def test_a_maximum_projection_by_box_and_by_key(show: Make, steps: dh.Multiscale
     view.settle()
     assert not box.is_checked() and "maximum" not in status.inner_text()
     assert view.pixel(quarters[0], 180)[0] > 20 > view.pixel(quarters[3], 180)[0]
+
+
+def wait_for_projection(view: ViewerPage) -> None:
+    """Until the projection is drawn; all planes are read for it."""
+    status = view.root.locator(".ozv-status")
+    view.until(lambda: "maximum over" in status.inner_text(), 60)
+    view.until(lambda: view.root.get_attribute("data-state") == "ready", 60)
 
 
 def test_a_projection_is_made_at_an_affordable_level_and_hides_labels(
@@ -634,7 +642,7 @@ def test_a_projection_is_made_at_an_affordable_level_and_hides_labels(
     view = show(cells, labels=True)
     view.press("+", "+", "m")
     status = view.root.locator(".ozv-status")
-    view.until(lambda: view.root.get_attribute("data-state") == "ready", 60)
+    wait_for_projection(view)
     assert "Showing level 1 of 3" in status.inner_text()
     assert status.inner_text().endswith(
         "maximum over all 257 planes, since a finer level is too large to project, labels hidden"
@@ -709,7 +717,7 @@ def test_copied_code_opens_the_same_view(
     view.control("color", 0).fill("#ff8000")
     if projected:
         view.press("m")
-        view.until(lambda: view.root.get_attribute("data-state") == "ready", 60)
+        wait_for_projection(view)
     view.settle()
     before, look = view.picture(), last_look(view)
     view.button("Copy as code what opens this view").click()
