@@ -56,6 +56,8 @@ SECONDS = {
     "03_segment_in_parallel.ipynb": 24,
     "solutions/05_what_makes_reading_fast.ipynb": 24,
     "04_overlay_labels.ipynb": 21,
+    "solutions/08_make_and_publish.ipynb": 35,
+    "08_make_and_publish.ipynb": 40,
 }
 
 

@@ -47,6 +47,17 @@ STEPS = {
         ("finish", "compute", "the list of failed blocks"),
         (" * share", "", "multiply by share"),
     ],
+    "08_make_and_publish.ipynb": [
+        ('["PhysicalSizeY"], about["PhysicalSizeX"]', '["SizeY"], about["SizeX"]', "how many"),
+        ('"czyx"', '"cxyz"', "the other way round"),
+        ("len(np.setdiff1d(averaged, plane))", "np.setdiff1d(averaged, plane)", "How many are"),
+        ("DASK_IMAGE_MODE", "DASK_BIN_SHRINK", "labels were averaged"),
+        ('"z": 4', '"z": 16', "along z, 16 chunks of 16 are 256 voxels"),
+        ('"rgba": [255', '"rgba": [256', "outside 0 to 255"),
+        ("!=", "==", "voxels that survived"),
+        ('["0", "2"]', '["0", "1", "2"]', "and C has no such array"),
+        ("s3:ListBucket", "s3:PutObject", "could write over your image"),
+    ],
     "09_hand_over.ipynb": [
         (" / 65535", "", "fractions from 0 to 1"),
         ('["sizeshape"](masks, None)', "", "the dictionary of functions"),
