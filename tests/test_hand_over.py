@@ -433,7 +433,7 @@ def truth():
 
 
 def stored(name):
-    return pd.read_csv(ROOT / "notebooks" / "data" / name).set_index("well")
+    return pd.read_csv(ROOT / "data_helpers" / "hand_over" / name).set_index("well")
 
 
 def test_the_stored_table_counts_what_the_stand_in_painted():

@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "notebooks" / "data"
+FOLDER = ROOT / "data_helpers" / "hand_over"  # in the package, so that Colab has them, too
 KEY = "idr/synthetic/plates/96_wells.zarr"
 TUNED: dict[str, Any] = {"diameter": (14, 45), "declump": "Shape", "keep_border": True}
 TABLES: dict[str, dict[str, Any]] = {
