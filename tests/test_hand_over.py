@@ -378,6 +378,18 @@ def test_what_napari_cannot_read_is_said(tmp_path, monkeypatch):
 # --- what is painted in napari ----------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_labels_are_found_in_consolidated_metadata_too(tmp_path, zarr_format):
+    folder = write_image(tmp_path / "image.zarr", noise(2, 20, 24), zarr_format)
+    zarr.consolidate_metadata(folder, zarr_format=zarr_format)
+    image = open_multiscale(folder)
+    edits = napari_window.label_image(image, True, folder / "labels" / "mine")
+    napari_worker.save(np.ones((1, 20, 24), np.uint32), edits)
+    group = zarr.open_group(folder, mode="r", zarr_format=zarr_format, use_consolidated=True)
+    assert group["labels/mine/0"].shape == (1, 20, 24)
+
+
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_what_is_painted_becomes_one_of_the_labels_of_the_image(tmp_path, zarr_format):
     """`save` runs in napari's environment; it needs NumPy and Zarr only, so it is tried here."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,7 @@ def save(pixels: np.ndarray, edits: dict[str, Any]) -> None:
     group.attrs.update(edits["attributes"])
     if edits["listed_in"]:
         list_label(zarr.open_group(edits["listed_in"], mode="a", zarr_format=zarr_format), edits)
+        renew_copy(str(Path(edits["listed_in"]).parent), zarr_format)
 
 
 def list_label(labels: Any, edits: dict[str, Any]) -> None:
@@ -97,8 +99,22 @@ def list_label(labels: Any, edits: dict[str, Any]) -> None:
     listing = attributes.setdefault("ome", {}) if edits["zarr_format"] == 3 else attributes
     if edits["zarr_format"] == 3:
         listing.setdefault("version", "0.5")
-    listing["labels"] = [*(set(listing.get("labels", [])) - {edits["name"]}), edits["name"]]
+    others = [name for name in listing.get("labels", []) if name != edits["name"]]
+    listing["labels"] = [*others, edits["name"]]
     labels.attrs.update(attributes)
+
+
+def renew_copy(image: str, zarr_format: Any) -> None:
+    """Make the consolidated metadata of an image anew, if it has them.
+
+    They are a copy of all its documents, from which napari would go on reading that there are no
+    such labels.
+    """
+    import zarr
+
+    group = zarr.open_group(image, mode="r", zarr_format=zarr_format)
+    if group.metadata.consolidated_metadata is not None:
+        zarr.consolidate_metadata(image, zarr_format=zarr_format)
 
 
 if __name__ == "__main__":

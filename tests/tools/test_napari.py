@@ -97,6 +97,39 @@ def test_what_ngff_zarr_writes_is_read(tmp_path, version):
     assert sorted(shape) == sorted(pixels.shape) and scale == pytest.approx(spatial)
 
 
+def test_shards_and_coloured_labels_are_read_as_notebook_08_writes_them(tmp_path):
+    """ngff-zarr, 0.5: labels are an image below, listed, with a note of their colours."""
+    import ngff_zarr
+
+    pixels, labels = noise(2, 4, 64, 64), np.zeros((4, 64, 64), np.uint16)
+    labels[1, 4:9, 4:20] = 3
+    folder = tmp_path / "image.zarr"
+    shards = {"c": 1, "z": 2, "y": 2, "x": 2}
+    plain = {"version": "0.5", "consolidate_metadata": False}  # or nobody finds what is added
+    write_with_ngff_zarr(folder, pixels, chunks_per_shard=shards, **plain)
+    sizes = {
+        "scale": {"z": 0.5, "y": 0.25, "x": 0.25},
+        "axes_units": dict.fromkeys("zyx", "micrometer"),
+    }
+    masks = ngff_zarr.to_ngff_image(labels, dims=("z", "y", "x"), name="nuclei", **sizes)
+    method = ngff_zarr.Methods.ITKWASM_LABEL_IMAGE
+    levels = ngff_zarr.to_multiscales(masks, scale_factors=[], chunks=16, method=method)
+    ngff_zarr.to_ngff_zarr(str(folder / "labels" / "nuclei"), levels, **plain)
+    group = zarr.open_group(folder / "labels" / "nuclei", mode="r+")
+    note = {
+        "colors": [{"label-value": 3, "rgba": [255, 0, 255, 255]}],
+        "source": {"image": "../../"},
+    }
+    group.attrs["ome"] = {**group.attrs["ome"], "image-label": note}
+    zarr.create_group(
+        folder / "labels", attributes={"ome": {"version": "0.5", "labels": ["nuclei"]}}
+    )
+    image, nuclei = layers_of(folder)
+    assert image[0] == "image" and image[3] == int(pixels.sum())
+    assert nuclei[0] == "labels" and nuclei[2:4] == [[4, 64, 64], int(labels.sum())]
+    assert nuclei[4] == pytest.approx([0.5, 0.25, 0.25])
+
+
 def test_what_ome_zarr_py_writes_is_read_with_its_labels(tmp_path):
     pixels, labels = noise(2, 3, 64, 64), np.zeros((3, 64, 64), np.int32)
     labels[1, 4:9, 4:20] = 3
