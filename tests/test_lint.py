@@ -176,7 +176,7 @@ def test_figures_are_described_in_a_sentence_and_stand_beside_widgets(name):
 # --- the teaching kit -------------------------------------------------------------------------
 
 CLOCK = r"(\d):(\d\d)"
-each_plan = pytest.mark.parametrize("minutes", [60, 90, 180])
+each_plan = pytest.mark.parametrize("minutes", [60, 90, 150, 180])
 
 
 def notes(notebook: Path) -> Path:
