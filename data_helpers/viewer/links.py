@@ -187,7 +187,8 @@ def viewer_links(image: int | str | Multiscale) -> ViewerLinks:
     image_id, newest = _registered(address)
     readable = newest or ("" if opened and opened.version < "0.4" else address)
 
-    said = [] if readable == address else [NEWER_COPY if readable else NEWER_ONLY]
+    old = [] if readable == address else [NEWER_COPY if readable else NEWER_ONLY]
+    said = [*old]
     query = urlencode({"source": address})
     links = {"vizarr": f"{VIZARR}?{query}"}
     if readable:
@@ -197,8 +198,9 @@ def viewer_links(image: int | str | Multiscale) -> ViewerLinks:
             said.append(MISSING_CHANNEL)
     links["validator"] = f"{VALIDATOR}?{query}"
     notes = {"neuroglancer": "; ".join(said)} if said else {}
+    notes |= {"napari": old[0]} if old else {}
     commands = {
-        "napari": f"napari --plugin napari-ome-zarr {_quoted(address)}",
+        "napari": f"napari --plugin napari-ome-zarr {_quoted(readable or address)}",
         "fiji": f"{FIJI_MENU} > Open OME ZARR from S3... (from the MoBIE update site), then paste "
         "the address",
     }
@@ -209,7 +211,8 @@ def viewer_links(image: int | str | Multiscale) -> ViewerLinks:
             known = f"; {notes[viewer]}" if viewer in notes else ""
             notes[viewer] = (ASKS if here else REFUSES) + known
     if here:
-        notes |= {"napari": "works on this computer, without internet too", "fiji": UNTRIED}
+        works = "works on this computer, without internet too"
+        notes |= {"napari": "; ".join([works, *old]), "fiji": UNTRIED}
     return ViewerLinks(
         address=address,
         links=links,
