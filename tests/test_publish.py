@@ -112,7 +112,7 @@ def test_objects_have_their_types_and_a_browser_knows_how_long_to_keep_them(
     sent = begin(public, folder, "few.zarr", "typed.zarr")
     run("pixels", sent)
     run("documents", sent)
-    kinds = {"notes": ("application/json", "no-cache")}
+    kinds = {"documents": ("application/json", "no-cache")}
     kinds["pixels"] = ("application/octet-stream", "max-age=86400")
     for which, kind in kinds.items():
         for file in sent[which]:
@@ -192,8 +192,8 @@ def test_an_interrupted_upload_is_continued_and_never_taken_for_whole(
 def test_the_outermost_document_is_the_last(public, folder):
     for name in ("many.zarr", "few.zarr"):
         sent = begin(public, folder, name, name)
-        assert sent["notes"][-1].parent == sent["image"]
-        depths = [len(note.parts) for note in sent["notes"]]
+        assert sent["documents"][-1].parent == sent["image"]
+        depths = [len(note.parts) for note in sent["documents"]]
         assert depths == sorted(depths, reverse=True)
 
 
@@ -211,7 +211,7 @@ def test_an_image_that_is_there_is_not_written_over(endpoint, public, folder):
     run("pixels", sent)
     run("documents", sent)
     other = begin(public, folder, "few.zarr", "precious.zarr")
-    note = other["notes"][-1]
+    note = other["documents"][-1]
     document = json.loads(note.read_text())
     document["attributes"]["ome"]["multiscales"][0]["name"] = "somebody else's"
     note.write_text(json.dumps(document))
