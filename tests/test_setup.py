@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import places
+from tools import compare_lock, places
 from tools.claim import claim, try_to_lock
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -471,6 +471,18 @@ def test_each_damage_is_noticed(real, damage, said):
     run, folder, lock, site = real
     damage(site)
     assert said in run.problem(folder, lock).replace("tiny-package", "tiny_package")
+
+
+def test_a_file_that_two_packages_bring_along_is_no_damage(tmp_path):
+    """Several packages ship a docs/conf.py; pip keeps that of the last one."""
+    for name, size in (("one", 3), ("two", 5)):
+        (tmp_path / f"{name}-1.0.dist-info").mkdir()
+        (tmp_path / f"{name}-1.0.dist-info" / "RECORD").write_text(f"docs/conf.py,,{size}\n")
+    (tmp_path / "docs").mkdir()
+    conf = tmp_path / "docs" / "conf.py"
+    for text, found in (("abcde", []), ("abc", []), ("ab", ["one with half of docs/conf.py"])):
+        conf.write_text(text)
+        assert compare_lock.differences("one==1.0\ntwo==1.0\n", str(tmp_path)) == found
 
 
 def test_what_the_user_adds_is_no_damage(real):

@@ -59,16 +59,18 @@ def differences(lock, site=None):
 def damage(site, records):
     """Return one short text for each package of which a file is missing or cut short.
 
-    Folders are listed, rather than asking for each file, because that is fast on Windows, too.
+    Folders are listed, rather than asking for each file, because that is fast on Windows, too. Of
+    a file that two packages bring along (some ship a docs/conf.py), one size is enough.
     """
-    wanted, wrong = defaultdict(list), {}
+    wanted, wrong = defaultdict(dict), {}
     for name, folder in records.items():
         try:
             with open(os.path.join(folder, "RECORD"), encoding="utf-8", newline="") as lines:
                 for path, _, size in csv.reader(lines):
                     if not path.endswith(".pyc"):
                         parent, file = os.path.split(path)
-                        wanted[parent].append((file, int(size or 0), name))
+                        claim = (int(size or 0), name)
+                        wanted[parent][file] = min(wanted[parent].get(file, claim), claim)
         except (OSError, ValueError):
             wrong[name] = f"{name} without its list of files"
     for parent, files in wanted.items():
@@ -77,7 +79,7 @@ def damage(site, records):
                 found = {entry.name: entry for entry in entries}
         except OSError:
             found = {}
-        for file, size, name in files:
+        for file, (size, name) in files.items():
             if file not in found:
                 wrong.setdefault(name, f"{name} without {parent}/{file}")
             elif found[file].stat().st_size < size:
