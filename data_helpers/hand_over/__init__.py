@@ -8,6 +8,7 @@ segmentation runs in the Python that has it.
 ``installed``            where a tool is, and what to type if it isn't there
 ``tool_process``         starts a tool, waits for its answers, and knows what it said last
 ``measure``              `measure_plate`: a plate through CellProfiler, one well at a time
+``stack``                segments a stack with CellProfiler, one plane at a time
 ``cellprofiler_worker``  what runs on CellProfiler's side; imports NumPy and CellProfiler only
 ``napari_window``        `open_in_napari`: an image and its labels in a window
 ``napari_worker``        what runs on napari's side; imports NumPy, Zarr and napari only

@@ -2,8 +2,9 @@
 
 `run_worker` starts this file with the Python of that environment, so it imports NumPy and
 CellProfiler only. It reads one line of JSON for each well, with the file of its planes, and answers
-with one line: what CellProfiler measured, or what went wrong. Lines that don't begin with @answer
-are what CellProfiler and its libraries print by themselves.
+with one line: what CellProfiler measured, or what went wrong. If the line names a file for labels,
+the objects of one plane are written there, and nothing is measured. Lines that don't begin with
+@answer are what CellProfiler and its libraries print by themselves.
 """
 
 from __future__ import annotations
@@ -36,11 +37,13 @@ def main() -> None:
     except Exception as error:
         answer({"error": described(error)})
         return
+    gc.freeze()  # what was loaded stays, so that tidying up doesn't search it for each plane
     answer({"ready": True})
     for line in sys.stdin:
         try:
             order = json.loads(line)
-            answer(measure(order.pop("planes"), order))
+            work = outline if "labels" in order else measure
+            answer(work(order.pop("planes"), order))
         except Exception as error:
             answer({"error": described(error)})
         gc.collect()  # CellProfiler's parts hold each other, and each holds the planes
@@ -92,6 +95,30 @@ def measure(path: str, settings: dict[str, Any]) -> dict[str, Any]:
         return table_row(measurements, len(planes) > 1)
     finally:
         measurements.close()
+
+
+def outline(path: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Find the objects in the plane of a file, shape (1, y, x); write which pixel is in which."""
+    from cellprofiler_core.image import Image, ImageSetList
+    from cellprofiler_core.measurement import Measurements
+    from cellprofiler_core.object import ObjectSet
+    from cellprofiler_core.pipeline import Pipeline
+    from cellprofiler_core.workspace import Workspace
+
+    module, images, objects = identify(settings), ImageSetList(), ObjectSet()
+    module.set_module_num(1)
+    pipeline = Pipeline()
+    pipeline.add_module(module)
+    image = images.get_image_set(0)
+    image.add(NUCLEI, Image(np.load(path, allow_pickle=False)[0]))
+    measurements = Measurements()
+    try:
+        module.run(Workspace(pipeline, module, image, objects, measurements, images))
+    finally:
+        measurements.close()
+    labels = objects.get_objects(OBJECTS).segmented
+    np.save(settings["labels"], labels.astype(np.int32))
+    return {"nuclei": int(labels.max())}
 
 
 def table_row(measurements: Any, marker: bool) -> dict[str, Any]:
@@ -146,6 +173,8 @@ def identify(settings: dict[str, Any]) -> Any:
     module.unclump_method.value = settings["declump"]
     module.watershed_method.value = settings["declump"]
     module.threshold.global_operation.value = settings["threshold"]
+    if lowest := settings.get("lowest_threshold"):
+        module.threshold.threshold_range.value = f"{lowest:.9f},1"
     return module
 
 

@@ -10,13 +10,35 @@ from support.plates import write_plate
 
 from data_helpers import ToolError, measure_plate, open_plate
 from data_helpers.hand_over import measure
-from tools import make_plate_table
+from data_helpers.hand_over.stack import segment_with_cellprofiler
+from tools import make_plate_table, make_stack_labels
 
 pytestmark = [pytest.mark.tools, pytest.mark.timeout(300)]
 
 
 def test_the_stored_tables_are_what_cellprofiler_says():
     assert make_plate_table.differences(["A/1", "A/6", "D/12"]) == []
+
+
+def test_the_stored_labels_are_what_cellprofiler_finds():
+    assert make_stack_labels.agrees(126, 130)
+
+
+def test_a_stack_gives_its_nuclei_and_empty_planes_none():
+    plane = spots()[0]
+    empty = np.full_like(plane, 100)
+    labels = segment_with_cellprofiler(np.stack([empty, plane, plane, empty]), lowest_threshold=300)
+    assert labels.dtype == np.int32 and labels.max() == 2
+    assert not labels[0].any() and not labels[3].any()
+    assert (labels[1] == labels[2]).all()
+    assert labels[1, 60, 60] != labels[1, 120, 170] and 0 not in labels[1, [60, 120], [60, 170]]
+
+
+def test_a_plane_that_cellprofiler_refuses_is_named():
+    plane = spots()[0].astype("f4") / 65535
+    stack = np.stack([plane, np.full_like(plane, np.nan)])
+    with pytest.raises(ToolError, match="CellProfiler failed while it outlined plane 1: Value"):
+        segment_with_cellprofiler(stack)
 
 
 def spots(height=200, width=240):
