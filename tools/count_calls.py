@@ -41,7 +41,8 @@ LIBRARIES = set(
 MOST_HELPERS, LEAST_DASK, LEAST_RATIO = 12, 10, 2
 # Names that start or install another program, in notebooks 08 and 09; they read no image.
 OTHER_PROGRAMS = {"add_packages", "practice_server", "measure_plate", "open_in_napari"}
-OTHER_PROGRAMS |= {"segment_with_stardist", "OmeZarrError"}  # and what they raise without it
+OTHER_PROGRAMS |= {"segment_with_cellprofiler", "segment_with_stardist"}
+OTHER_PROGRAMS |= {"OmeZarrError"}  # and what they raise without it
 MOST_WORDS, MOST_FIRST_WORDS, MOST_FIRST_LINKS = 40, 120, 1
 RATIO_IN = ("02", "03", "04", "05", "06")  # numbers of the notebooks that the ratio is asked of
 
