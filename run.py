@@ -380,16 +380,18 @@ def test_steps(python: Path) -> list:
     units = "not speed and not browser and not tools"
     browser = [*call, "pytest", "-m", "browser", "-n", "2"]
     browser += ["-o", "faulthandler_timeout=350"]
+    # Notebooks need neither a network nor the tools of other people, which the step "tools" tries.
+    alone = {"OME_ZARR_SOURCE": "offline", "CELLPROFILER_PYTHON": "none"}
     return [
         ("ruff check", [*call, "ruff", "check", "."], {}),
         ("ruff format", [*call, "ruff", "format", "--check", "."], {}),
         ("mypy", [*call, "mypy"], {}),
         ("site", [str(python), "tools/build_site.py"], {}),
-        ("notebooks", [*pytest, *nbval], {"OME_ZARR_SOURCE": "offline"}),
+        ("notebooks", [*pytest, *nbval], alone),
         ("speed", [*call, "pytest", "-m", "speed"], {}),  # alone: a busy computer is no measure
         # Many of these wait, for processes and time-outs, so a third one finds room on two cores.
         ("unit tests", [*pytest, "-n", "3", "-m", units, "--cov", "--cov-report=term"], {}),
-        ("browser", [*browser, "tests/browser"], {"OME_ZARR_SOURCE": "offline"}),
+        ("browser", [*browser, "tests/browser"], alone),
         ("tools", [*pytest, "-m", "tools", "tests/tools"], {}),
     ]
 
