@@ -941,7 +941,8 @@ def test_the_steps_are_those_that_readme_promises(run):
     ]
     notebooks, offline = steps["notebooks"]
     assert "--nbval " in notebooks and "--nbval-cell-timeout" in notebooks
-    assert "tests/nbval_sanitize.cfg" in notebooks and offline == {"OME_ZARR_SOURCE": "offline"}
+    alone = {"OME_ZARR_SOURCE": "offline", "CELLPROFILER_PYTHON": "none"}
+    assert "tests/nbval_sanitize.cfg" in notebooks and offline == alone
     assert "--dist loadfile" in notebooks and "--cov" in steps["unit tests"][0]
     assert "-m not speed and not browser and not tools" in steps["unit tests"][0]
     assert "-m tools" in steps["tools"][0] and "tests/tools" in steps["tools"][0]
@@ -982,7 +983,8 @@ def test_ci_installs_what_is_missing_then_calls_the_test_command(
     missing += [] if chromium_is_there else ["apt-get install -y chromium"]
     said = log.read_text().splitlines()
     libraries = [line for line in said if "libxcb-cursor0" in line]  # Qt tells that it lacks this
-    missing += [] if libraries_are_there else libraries
+    vigra = ["apt-get install -y --no-install-recommends python3-vigra"]
+    missing += [] if libraries_are_there else libraries + vigra
     assert len(libraries) == (not libraries_are_there)
     wanted = ["apt-get update", *missing] if missing else []
     tools = [f"python3 run.py tool {name} 11" for name in ("napari", "cellprofiler")]
