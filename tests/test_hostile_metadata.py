@@ -18,8 +18,8 @@ from data_helpers._metadata.document import DEEPEST, parse_json
 from data_helpers._metadata.paths import checked_path
 from data_helpers._pixel_size import pixel_size
 from data_helpers._warning import warn
+from data_helpers.viewer.facts import facts_of
 from data_helpers.viewer.neuroglancer import state_of
-from data_helpers.viewer.widget import _facts
 
 PIXELS = noise(2, 20, 30)
 
@@ -86,7 +86,7 @@ def test_a_pixel_smaller_or_larger_than_anything_has_no_known_size(size, tmp_pat
     image = dh.open_multiscale(write_image(tmp_path, sizes=(1, size, size)))
     assert pixel_size(image) is None
     dh.caption(dh.show_plane(image), "noise")
-    json.dumps(_facts(dh.view(image)._scene, 480, {}), allow_nan=False)
+    json.dumps(facts_of(dh.view(image)._scene, 480, {}), allow_nan=False)
     plt.close("all")
 
 
@@ -108,7 +108,7 @@ def test_a_window_that_is_none_is_left_out_with_one_warning(window, tmp_path):
     with pytest.warns(OmeZarrWarning, match=r"left out: omero\.channels\[0\]\.window") as caught:
         image = dh.open_multiscale(write_image(tmp_path, omero))
     assert len(caught) == 1 and image.channels[0].window is None
-    json.dumps(_facts(dh.view(image)._scene, 480, {}), allow_nan=False)
+    json.dumps(facts_of(dh.view(image)._scene, 480, {}), allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_channels_without_end_are_cut_short(tmp_path):
     image = dh.open_multiscale(tmp_path)
     assert len(image.channels) == 10_000 and image.channels[0].label == "a"
     assert len(state_of("https://host/image", "image", image)["layers"]) == 100
-    facts = _facts(dh.view(image)._scene, 480, {})
+    facts = facts_of(dh.view(image)._scene, 480, {})
     assert len(facts["channels"]) == 100
     assert "Of 1,099,511,627,776 channels only the first 100 are offered" in facts["note"]
     change_json(file, shape=[2, 20, 2**64])

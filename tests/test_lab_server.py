@@ -104,5 +104,5 @@ def test_help_has_one_line_for_each_command():
         [sys.executable, run.__file__, "--help"], capture_output=True, text=True, timeout=60
     )
     lines = re.findall(r"^python3 run\.py (\w+).*  \S.*$", done.stdout, re.MULTILINE)
-    assert lines == ["lab", "setup", "check", "kit", "test", "bench", "python"]
+    assert lines == ["lab", "setup", "check", "kit", "test", "bench", "tool", "python"]
     assert "build/jupyterlab.log" in done.stdout and max(map(len, done.stdout.split("\n"))) < 110

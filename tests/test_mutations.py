@@ -21,9 +21,9 @@ from data_helpers._display.facts import Shown, notes_on, sentence
 from data_helpers._display.planes import is_color_picture, part, place, read_picture
 from data_helpers._pixel_size import pixel_size
 from data_helpers.errors import OmeZarrError, OmeZarrWarning
+from data_helpers.viewer.facts import facts_of
 from data_helpers.viewer.scene import Scene
 from data_helpers.viewer.tiles import ChunkCache
-from data_helpers.viewer.widget import _facts
 
 SECONDS, BYTES = 2.0, 300e6
 """What opening and looking at a small image may cost, whatever its metadata say."""
@@ -157,7 +157,7 @@ def look_at_image(image):
     notes = notes_on(picture) if picture.ndim == 2 else {}
     shown = Shown(image, last, picture.shape[:2], (0, 1), position, color=color, notes=notes)
     assert_plain(sentence([shown]), 4000)
-    facts = _facts(Scene(image, None, None, ChunkCache()), 480, {})
+    facts = facts_of(Scene(image, None, None, ChunkCache()), 480, {})
     json.dumps(facts, allow_nan=False).encode()
     assert_plain(facts["title"] + facts["unknown"] + facts["note"], 4000)
 
