@@ -445,8 +445,8 @@ def main(arguments: list) -> int:
     if arguments[:1] == ["tool"]:
         return make_tool(arguments[1:])
     parser = argparse.ArgumentParser(
-        usage="run.py [lab [--no-browser] [--port N] | setup | check | kit DIR | test | bench | "
-        "tool NAME | python ...]",
+        usage="run.py [lab [--no-browser] [--port N] | setup | check | kit DIR | test | bench |\n"
+        "              tool NAME | python ...]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
