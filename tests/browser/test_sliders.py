@@ -61,6 +61,7 @@ VIEWERS = (  # notebooks with a viewer that needs no answer first
     "01_what_is_ome_zarr.ipynb",
     "02_explore_multiscale.ipynb",
     "solutions/04_overlay_labels.ipynb",
+    "solutions/08_make_and_publish.ipynb",
 )
 MORE = (
     "([root, before]) => root.dataset.state === 'ready' && Number(root.dataset.received) > before"
