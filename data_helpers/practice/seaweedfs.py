@@ -10,7 +10,8 @@ import sysconfig
 from itertools import product
 from pathlib import Path
 
-HOST = "127.0.0.1"
+from .environment import HOST
+
 VOLUME_MB = 64  # it keeps objects in files of this size
 SERVICES = ("master", "volume", "filer", "s3")  # all in one process; each has two ports
 # Its memory: 600 MB at the most without these, 250 MB with them, after the same 400 small and 4
