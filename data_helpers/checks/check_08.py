@@ -16,7 +16,7 @@ import zarr
 from ..multiscale import Multiscale
 from ..opening import open_multiscale
 from .feedback import a_kind, check, expect, is_lazy, same
-from .notes_08 import SPACE, broken_copies, entries_of_labels, levels_there, sizes_and_units
+from .metadata_08 import SPACE, broken_copies, entries_of_labels, levels_there, sizes_and_units
 from .steps import Steps
 
 STEPS = Steps("Notebook 08")
@@ -228,7 +228,7 @@ def about(colors: Any, properties: Any, masks: np.ndarray, scale: Mapping[str, f
 
 @check(STEPS, 5)
 def labels_written(path: Path, stack: np.ndarray, masks: np.ndarray) -> str:
-    """Check an image on disk with labels/nuclei: pixels, labels, levels and notes."""
+    """Check an image on disk with labels/nuclei: pixels, labels, levels and metadata."""
     image = open_multiscale(path)
     expect(same(image.stored[0][:], stack), "the pixels on disk are not those of stack.")
     expect(

@@ -1,4 +1,4 @@
-"""What check_08 looks at: the notes of an OME-Zarr image, in answers and on disk."""
+"""What check_08 looks at: the metadata of an OME-Zarr image, in answers and on disk."""
 
 from __future__ import annotations
 
